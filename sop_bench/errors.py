@@ -35,4 +35,6 @@ def unknown_name(kind: str, got: str, allowed: Iterable[str], hint: str = "") ->
     close = difflib.get_close_matches(got, choices, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(choices) or "none are installed"
-    return ConfigurationError(f"Unknown {kind} {got!r}.{guess} Allowed: {listed}.{' ' + hint if hint else ''}")
+    return ConfigurationError(
+        f"Unknown {kind} {got!r}.{guess} Allowed: {listed}.{' ' + hint if hint else ''}"
+    )

@@ -228,7 +228,9 @@ class LabelledScene:
 class HasLabelledScenes(Protocol):
     """Robots that can pose random scenes without physics, for perception pretraining."""
 
-    def labelled_scene(self, task: str, rng: np.random.Generator, *, split: Split = "train") -> LabelledScene: ...
+    def labelled_scene(
+        self, task: str, rng: np.random.Generator, *, split: Split = "train"
+    ) -> LabelledScene: ...
 
 
 @runtime_checkable

@@ -1,0 +1,177 @@
+"""`run_episode`: the only place that steps a robot.
+
+An episode is a pure function of the station, the task, the scene seed, the policy version, the supervisor
+and a random generator: run in any process, in any order, it gives the same frames.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_bench.episode import Episode, EpisodeHeader, Frames, Source, encode_png
+from sop_bench.policy.base import Policy
+from sop_bench.robot import Observation, Outcome, Robot, Split
+from sop_bench.safety import SafetyGate
+from sop_bench.supervision.base import NoSupervisor, Supervisor
+
+Pixels = Literal["all", "none"]
+
+
+@dataclass(frozen=True)
+class EpisodeRequest:
+    """Which episode to run, and under what name it is kept.
+
+    Attributes:
+        task, seed, split: The scene.
+        rng_seed: Seeds everything that is random in the episode besides the scene.
+        execute_steps: Steps of each chunk that are executed before the policy is asked again.
+        pixels: Record the images of the policy's cameras at every frame, or none.
+        started_s: Fleet clock at the first frame, seconds since the run began.
+    """
+
+    task: str
+    seed: int
+    split: Split = "train"
+    rng_seed: int = 0
+    execute_steps: int = 4
+    pixels: Pixels = "none"
+    run_id: str = "adhoc"
+    episode_id: str = "episode"
+    robot_index: int = 0
+    started_s: float = 0.0
+
+
+def run_episode(
+    robot: Robot,
+    policy: Policy,
+    request: EpisodeRequest,
+    supervisor: Supervisor | None = None,
+    *,
+    wall_clock: Callable[[], float] = time.time,
+) -> Episode:
+    """Run one episode from reset to outcome and return it whole.
+
+    Args:
+        wall_clock: Source of the `wall_s` column, the one thing in an episode that the machine decides.
+
+    Raises:
+        ConfigurationError: The robot does not know the task.
+        ContractError: The policy or the supervisor asked for something that is not finite.
+    """
+    supervisor = supervisor or NoSupervisor()
+    rng = np.random.default_rng([request.rng_seed, request.seed])
+    gate = SafetyGate(robot.spec)
+    recorder = _Recorder(policy, request, robot.spec.control_hz, wall_clock)
+    observation = robot.reset(request.task, request.seed, split=request.split)
+    header = _header(robot, policy, request, observation)
+    supervisor.begin(robot, rng)
+    plan: deque[NDArray[np.float32]] = deque()
+    outcome, reason = Outcome.RUNNING, ""
+    while outcome is Outcome.RUNNING:
+        decision = supervisor.decide(observation, recorder.elapsed_s)
+        if decision.action_rad is not None:
+            source, requested = supervisor.source, decision.action_rad
+            plan.clear()  # after hand-back the policy plans from the state it finds, not from an old plan
+        else:
+            source = Source.POLICY
+            if not plan:
+                plan.extend(policy.act(observation, rng)[: request.execute_steps])
+            requested = plan.popleft()
+        recorder.before(observation)
+        step = robot.step(gate(requested, observation.commanded_rad))
+        recorder.after(source, requested, step.executed_rad, decision.takeover, decision.attending)
+        observation, outcome, reason = step.observation, step.outcome, step.reason
+    return recorder.episode(replace(header, outcome=outcome, reason=reason))
+
+
+def _header(robot: Robot, policy: Policy, request: EpisodeRequest, first: Observation) -> EpisodeHeader:
+    spec = robot.spec
+    return EpisodeHeader(
+        run_id=request.run_id,
+        episode_id=request.episode_id,
+        robot=spec.name,
+        robot_index=request.robot_index,
+        station=dict(spec.station),
+        task=request.task,
+        split=request.split,
+        seed=request.seed,
+        instruction=first.instruction,
+        policy_version=policy.version.number,
+        policy_hash=policy.version.content_hash,
+        control_hz=spec.control_hz,
+        started_s=request.started_s,
+    )
+
+
+class _Recorder:
+    """Collects the columns of an episode while it runs."""
+
+    def __init__(
+        self, policy: Policy, request: EpisodeRequest, control_hz: float, wall_clock: Callable[[], float]
+    ):
+        self._version = policy.version.number
+        self._cameras = policy.cameras if request.pixels == "all" else ()
+        self._started_s, self._control_hz, self._wall_clock = request.started_s, control_hz, wall_clock
+        self._columns: dict[str, list] = {name: [] for name in Frames.__dataclass_fields__}
+        self._images: dict[str, list[bytes | None]] = {camera: [] for camera in self._cameras}
+        self._takeovers: list[str] = []
+        self._attended_steps = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        return len(self._columns["step"]) / self._control_hz
+
+    def before(self, observation: Observation) -> None:
+        columns = self._columns
+        columns["monotonic_s"].append(self._started_s + self.elapsed_s)
+        columns["wall_s"].append(self._wall_clock())
+        columns["step"].append(len(columns["step"]))
+        columns["policy_version"].append(self._version)
+        columns["state"].append(observation.proprioception)
+        columns["commanded_rad"].append(observation.commanded_rad)
+        for camera, images in self._images.items():
+            images.append(encode_png(observation.images[camera]))
+
+    def after(
+        self,
+        source: Source,
+        requested_rad: NDArray[np.float32],
+        executed_rad: NDArray[np.float32],
+        takeover: str,
+        attending: bool,
+    ) -> None:
+        columns = self._columns
+        last = columns["source"][-1] if columns["source"] else source
+        segment = columns["segment_id"][-1] if columns["segment_id"] else 0
+        columns["segment_id"].append(segment + int(source != last))
+        columns["source"].append(source)
+        columns["requested_rad"].append(requested_rad)
+        columns["executed_rad"].append(executed_rad)
+        self._attended_steps += attending
+        if takeover:
+            self._takeovers.append(takeover)
+
+    def episode(self, header: EpisodeHeader) -> Episode:
+        kinds = {"source": np.int8, "step": np.int32, "policy_version": np.int32, "segment_id": np.int32}
+        clocks = {"monotonic_s": np.float64, "wall_s": np.float64}
+        frames = Frames(
+            **{
+                name: np.asarray(values, dtype=kinds.get(name) or clocks.get(name) or np.float32)
+                for name, values in self._columns.items()
+            }
+        )
+        helped = int((frames.source != Source.POLICY).sum())
+        header = replace(
+            header,
+            takeovers=tuple(self._takeovers),
+            intervention_s=helped / self._control_hz,
+            operator_s=self._attended_steps / self._control_hz,
+        )
+        return Episode(header, frames, self._images)
