@@ -130,8 +130,8 @@ class Episode:
         png = self.images_png[camera][step]
         if png is None:
             raise CorruptDataError(
-                f"Episode {self.header.episode_id!r} has no {camera!r} image at step {step}: it was not recorded. "
-                f"Choose a frame with pixels."
+                f"Episode {self.header.episode_id!r} has no {camera!r} image at step {step}: "
+                f"it was not recorded. Choose a frame with pixels."
             )
         return decode_png(png)
 
