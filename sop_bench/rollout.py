@@ -32,7 +32,8 @@ class EpisodeRequest:
         task, seed, split: The scene.
         rng_seed: Seeds everything that is random in the episode besides the scene.
         execute_steps: Steps of each chunk that are executed before the policy is asked again.
-        pixels: Record the images of the policy's cameras at every frame, or none.
+        pixels: Record images at every frame, or none.
+        cameras: Which cameras are recorded; ``None`` for those the policy reads.
         started_s: Fleet clock at the first frame, seconds since the run began.
     """
 
@@ -42,6 +43,7 @@ class EpisodeRequest:
     rng_seed: int = 0
     execute_steps: int = 4
     pixels: Pixels = "none"
+    cameras: tuple[str, ...] | None = None
     run_id: str = "adhoc"
     episode_id: str = "episode"
     robot_index: int = 0
@@ -71,7 +73,7 @@ def run_episode(
     recorder = _Recorder(policy, request, robot.spec.control_hz, wall_clock)
     observation = robot.reset(request.task, request.seed, split=request.split)
     header = _header(robot, policy, request, observation)
-    supervisor.begin(robot, rng)
+    supervisor.begin(robot, request.task, rng)
     plan: deque[NDArray[np.float32]] = deque()
     outcome, reason = Outcome.RUNNING, ""
     while outcome is Outcome.RUNNING:
@@ -117,10 +119,12 @@ class _Recorder:
         self, policy: Policy, request: EpisodeRequest, control_hz: float, wall_clock: Callable[[], float]
     ):
         self._version = policy.version.number
-        self._cameras = policy.cameras if request.pixels == "all" else ()
+        cameras = policy.cameras if request.cameras is None else request.cameras
         self._started_s, self._control_hz, self._wall_clock = request.started_s, control_hz, wall_clock
         self._columns: dict[str, list] = {name: [] for name in Frames.__dataclass_fields__}
-        self._images: dict[str, list[bytes | None]] = {camera: [] for camera in self._cameras}
+        self._images: dict[str, list[bytes | None]] = {
+            camera: [] for camera in cameras if request.pixels == "all"
+        }
         self._takeovers: list[str] = []
         self._attended_steps = 0
 

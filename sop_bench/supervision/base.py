@@ -2,7 +2,7 @@
 
 The calling loop, in `sop_bench.rollout.run_episode`::
 
-    supervisor.begin(robot, rng)
+    supervisor.begin(robot, task, rng)
     ...
     decision = supervisor.decide(observation, elapsed_s)     # before every control step
     if decision.action_rad is not None: ...                  # the supervisor is in control of this step
@@ -43,7 +43,7 @@ class Supervisor(Protocol):
         """How its actions are labelled."""
         ...
 
-    def begin(self, robot: Robot, rng: np.random.Generator) -> None:
+    def begin(self, robot: Robot, task: str, rng: np.random.Generator) -> None:
         """Called once after reset; all randomness of the episode's supervision comes from `rng`."""
         ...
 
@@ -57,8 +57,8 @@ class NoSupervisor:
 
     source = Source.EXPERT
 
-    def begin(self, robot: Robot, rng: np.random.Generator) -> None:
-        del robot, rng
+    def begin(self, robot: Robot, task: str, rng: np.random.Generator) -> None:
+        del robot, task, rng
 
     def decide(self, observation: Observation, elapsed_s: float) -> Decision:
         del observation, elapsed_s
