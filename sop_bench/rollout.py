@@ -163,13 +163,18 @@ class _Recorder:
             self._takeovers.append(takeover)
 
     def episode(self, header: EpisodeHeader) -> Episode:
-        kinds = {"source": np.int8, "step": np.int32, "policy_version": np.int32, "segment_id": np.int32}
-        clocks = {"monotonic_s": np.float64, "wall_s": np.float64}
+        columns = self._columns
         frames = Frames(
-            **{
-                name: np.asarray(values, dtype=kinds.get(name) or clocks.get(name) or np.float32)
-                for name, values in self._columns.items()
-            }
+            step=np.asarray(columns["step"], np.int32),
+            policy_version=np.asarray(columns["policy_version"], np.int32),
+            source=np.asarray(columns["source"], np.int8),
+            segment_id=np.asarray(columns["segment_id"], np.int32),
+            state=np.asarray(columns["state"], np.float32),
+            commanded_rad=np.asarray(columns["commanded_rad"], np.float32),
+            requested_rad=np.asarray(columns["requested_rad"], np.float32),
+            executed_rad=np.asarray(columns["executed_rad"], np.float32),
+            monotonic_s=np.asarray(columns["monotonic_s"], np.float64),
+            wall_s=np.asarray(columns["wall_s"], np.float64),
         )
         helped = int((frames.source != Source.POLICY).sum())
         header = replace(
