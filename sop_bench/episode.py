@@ -189,12 +189,10 @@ def save_episode(episode: Episode, path: Path) -> Path:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            # PNG does not compress further, so only the number columns are worth the work.
-            numbers = [name for name in _table_names(episode) if not name.startswith(_IMAGE_PREFIX)]
             pq.write_table(
                 _table(episode),
                 file,
-                compression={n: "zstd" if n in numbers else "none" for n in _table_names(episode)},
+                compression="zstd",
                 use_dictionary=False,
                 write_statistics=False,
                 write_page_checksum=True,
@@ -205,10 +203,6 @@ def save_episode(episode: Episode, path: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
-
-
-def _table_names(episode: Episode) -> list[str]:
-    return [*_SCALARS, "intervention", *_VECTORS, *(_IMAGE_PREFIX + c for c in episode.images_png)]
 
 
 def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
