@@ -1,0 +1,244 @@
+"""Statistics of success rates and of scaling curves.
+
+Definitions, so that a reader of a table knows what each number means:
+
+- A *rate* has a Wilson interval; two rates measured on the same scenes are compared by McNemar's exact test.
+- A *curve* is success against time. Its outcomes are an array (seeds, times, scenes); the bootstrap resamples
+  seeds and scenes (crossed: the same scenes are used by every seed, at every time and in every fleet).
+- The *time to target* is the first crossing of the target by the non-decreasing fit (isotonic regression) of
+  the curve, linear between evaluations. It is censored, ``inf``, when the fit never reaches the target.
+- The *speed-up* of a fleet is the baseline's time to target over its own, both summed over the same seeds. A
+  censored time enters means and ratios as the study's duration: so a mean with censored seeds is a lower
+  bound, a speed-up over a censored baseline is a lower bound, and one of a censored fleet an upper bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_confint
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+SHORTEST_S = 1.0
+"""A time to target is floored here before it divides, for fleets that start above the target."""
+
+Outcomes = NDArray[np.bool_]  # (seeds, times, scenes)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate with the ends of its confidence interval; NaN where undefined."""
+
+    mean: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain data for JSON: numbers, with ``None`` for what is not finite."""
+        return {name: finite(value) for name, value in vars(self).items()}
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3f"
+        if not math.isfinite(self.mean):
+            return "-"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+
+def finite(value: float) -> float | None:
+    """`value`, or ``None`` if JSON could not hold it."""
+    return float(value) if math.isfinite(value) else None
+
+
+# ---------------------------------------------------------------------------------------------- rates
+
+
+def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """The rate of `successes` in `trials` with its Wilson score interval; all of [0, 1] for no trials."""
+    if trials == 0:
+        return Interval(math.nan, 0.0, 1.0)
+    bounds: Any = proportion_confint(successes, trials, alpha=1 - confidence, method="wilson")
+    low, high = bounds
+    rate = successes / trials
+    # The ends touch the rate at 0 and 1, where rounding can put them on the wrong side of it.
+    return Interval(rate, min(float(low), rate), max(float(high), rate))
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two sets of outcomes on the same scenes.
+
+    Attributes:
+        difference: Rate of the second minus rate of the first.
+        only_first, only_second: Scenes that just one of them solved.
+        p_value: McNemar's exact two-sided test that both are equally good.
+    """
+
+    difference: float
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def paired_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+    """Compare two boolean outcome vectors (scenes,) measured on the same scenes in the same order.
+
+    Raises:
+        ValueError: The vectors differ in length.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"Paired outcomes must share their scenes: {first.shape} against {second.shape}.")
+    table = [
+        [int((first & second).sum()), int((first & ~second).sum())],
+        [int((~first & second).sum()), int((~first & ~second).sum())],
+    ]
+    difference = float(second.mean() - first.mean()) if len(first) else 0.0
+    result: Any = mcnemar(table, exact=True)
+    return PairedTest(difference, table[0][1], table[1][0], float(result.pvalue))
+
+
+def minimum_detectable_effect(trials: int, rate: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest rise above `rate` that two arms of `trials` each would show with this power.
+
+    It treats the arms as independent; pairing by scene only makes the study more sensitive.
+    """
+    solved: Any = NormalIndPower().solve_power(nobs1=trials, alpha=alpha, power=power, ratio=1.0)
+    angle = math.asin(math.sqrt(rate)) + float(solved) / 2
+    return math.sin(min(angle, math.pi / 2)) ** 2 - rate
+
+
+# --------------------------------------------------------------------------------------------- curves
+
+
+def non_decreasing(curve: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The least-squares non-decreasing fit of a curve, (times,)."""
+    return isotonic_regression(np.asarray(curve, dtype=np.float64)).x
+
+
+def time_to_target(times_s: NDArray[np.floating], curve: NDArray[np.floating], target: float) -> float:
+    """First time, s, at which the non-decreasing fit of `curve` reaches `target`; ``inf`` if never.
+
+    Args:
+        times_s: (times,) evaluation times, rising.
+        curve: (times,) success rate at each.
+    """
+    fitted = non_decreasing(curve)
+    after = int(np.searchsorted(fitted, target - 1e-12))
+    if after == len(fitted):
+        return math.inf
+    if after == 0:
+        return float(times_s[0])
+    rise = (target - fitted[after - 1]) / (fitted[after] - fitted[after - 1])
+    step_s = float(times_s[after] - times_s[after - 1])
+    # The crossing test has a tolerance, so a target a rounding error above the fit gives a rise above one.
+    return float(times_s[after - 1]) + min(float(rise), 1.0) * step_s
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Indices of bootstrap replicates, shared by all fleets so that their pairing survives.
+
+    Attributes:
+        seeds: (replicates, seeds) indices of training seeds.
+        scenes: (replicates, scenes) indices of evaluation scenes.
+    """
+
+    seeds: NDArray[np.intp]
+    scenes: NDArray[np.intp]
+
+    @classmethod
+    def draw(
+        cls, seeds: int, scenes: int, rng: np.random.Generator, replicates: int = RESAMPLES
+    ) -> Resampling:
+        """Draw with replacement. With one seed only the scenes vary: the band then omits seed variance."""
+        return cls(
+            rng.integers(seeds, size=(replicates, seeds)), rng.integers(scenes, size=(replicates, scenes))
+        )
+
+    def curves(self, outcomes: Outcomes) -> NDArray[np.float64]:
+        """(replicates, seeds, times): each resampled seed's curve over the resampled scenes."""
+        scenes = outcomes.shape[2]
+        # A replicate's mean over scenes is a product with how often each scene was drawn.
+        counts = np.stack([np.bincount(row, minlength=scenes) for row in self.scenes])
+        rates = np.einsum("bs,ets->bet", counts, outcomes.astype(np.float64), optimize=True) / scenes
+        return np.take_along_axis(rates, self.seeds[:, :, None], axis=1)
+
+
+def _interval(estimate: float, replicates: NDArray[np.floating]) -> Interval:
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(replicates, [tail, 100 - tail])
+    # A percentile interval can miss its own estimate when replicates are few or skewed.
+    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+
+
+def curve_band(outcomes: Outcomes, resampling: Resampling) -> list[Interval]:
+    """Mean success over seeds with its band, one interval for each evaluation time."""
+    replicates = resampling.curves(outcomes).mean(axis=1)  # (replicates, times)
+    means = outcomes.mean(axis=(0, 2))
+    return [_interval(float(mean), replicates[:, i]) for i, mean in enumerate(means)]
+
+
+@dataclass(frozen=True)
+class TimeToTarget:
+    """When a fleet reached the target: mean over seeds, s, and how many seeds never did."""
+
+    interval: Interval
+    censored: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        return {**self.interval.as_dict(), "censored": self.censored}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What one fleet size gained: time to target and speed-up against the baseline."""
+
+    time_to_target_s: TimeToTarget
+    speedup: Interval
+
+
+def scaling(
+    times_s: NDArray[np.floating],
+    fleets: Mapping[int, Outcomes],
+    target: float,
+    resampling: Resampling,
+    *,
+    baseline: int,
+) -> dict[int, Scaling]:
+    """Time to target and speed-up of every fleet size, from curves at the same times and scenes.
+
+    Args:
+        times_s: (times,) evaluation times; the last is the study's duration.
+        fleets: Fleet size to its outcomes.
+        target: Success rate to reach.
+        baseline: The fleet size whose speed-up is 1 by definition.
+    """
+    duration_s = float(times_s[-1])
+
+    def seconds(curves: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(...,) times to target, capped at the study's duration."""
+        flat = [time_to_target(times_s, curve, target) for curve in curves.reshape(-1, curves.shape[-1])]
+        return np.minimum(np.asarray(flat), duration_s).reshape(curves.shape[:-1])
+
+    estimates = {n: outcomes.mean(axis=2) for n, outcomes in fleets.items()}  # (seeds, times)
+    points = {n: seconds(curves) for n, curves in estimates.items()}  # (seeds,)
+    replicates = {n: seconds(resampling.curves(o)) for n, o in fleets.items()}  # (replicates, seeds)
+
+    def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.maximum(a, SHORTEST_S).sum(axis=-1) / np.maximum(b, SHORTEST_S).sum(axis=-1)
+
+    found = {}
+    for n in fleets:
+        censored = sum(math.isinf(time_to_target(times_s, curve, target)) for curve in estimates[n])
+        time = TimeToTarget(_interval(float(points[n].mean()), replicates[n].mean(axis=1)), censored)
+        gain = float(ratio(points[baseline], points[n]))
+        found[n] = Scaling(time, _interval(gain, ratio(replicates[baseline], replicates[n])))
+    return found
