@@ -1,0 +1,34 @@
+"""Policies that change what another policy sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_bench.policy.base import Policy, PolicyVersion
+from sop_bench.robot import Observation
+
+
+@dataclass(frozen=True)
+class Instructed:
+    """`policy`, told `instruction` whatever the robot says: for language checks."""
+
+    policy: Policy
+    instruction: str
+
+    @property
+    def version(self) -> PolicyVersion:
+        return self.policy.version
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return self.policy.cameras
+
+    @property
+    def chunk_steps(self) -> int:
+        return self.policy.chunk_steps
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
+        return self.policy.act(replace(observation, instruction=self.instruction), rng)

@@ -1,0 +1,179 @@
+"""Evaluation: how often a checkpoint succeeds, alone, on scenes it has never seen.
+
+Always ungated: a supervisor that over-fires says nothing about success. Each episode index is owned once, so
+that 200 episodes are 200 distinct scenes, and the same scenes for every checkpoint, which pairs comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sop_bench.episode import Episode
+from sop_bench.errors import unknown_name
+from sop_bench.fleet.engine import Engine
+from sop_bench.fleet.jobs import policy_for, robot_for
+from sop_bench.policy.base import Policy
+from sop_bench.policy.wrappers import Instructed
+from sop_bench.robot import Outcome, Robot, Split, make_robot
+from sop_bench.rollout import EpisodeRequest, run_episode
+from sop_bench.studies.film import Film, FilmedRobot, contact_sheet, moving_sheet
+from sop_bench.studies.stats import Interval, wilson
+
+EVALUATION_SEED = 9_000_000  # scene seeds from here on are never used for training
+STATIONS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What to evaluate on.
+
+    Attributes:
+        checkpoint: The policy file.
+        station_seeds: Stations, taken in turn by scene.
+        split: Product split; ``"test"`` names products the policy has never seen.
+        first_seed: Scene seeds run from here, one per episode.
+        execute_steps: Steps of a chunk executed before replanning.
+        shuffle_instructions: Give every episode the instruction of another scene: a policy that
+            listens must fall to chance.
+    """
+
+    checkpoint: Path
+    robot: str = "so101"
+    task: str = "restock/flat-shelf"
+    episodes: int = 200
+    split: Split = "test"
+    station_seeds: tuple[int, ...] = STATIONS
+    first_seed: int = EVALUATION_SEED
+    execute_steps: int = 4
+    shuffle_instructions: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """One row per episode, and what follows from them.
+
+    `rows` has the columns index, station_seed, seed, instruction, given_instruction, outcome, reason
+    and duration_s.
+    """
+
+    config: EvaluationConfig
+    rows: pd.DataFrame
+
+    @property
+    def successes(self) -> int:
+        return int((self.rows["outcome"] == Outcome.SUCCESS).sum())
+
+    @property
+    def success(self) -> Interval:
+        """Success rate with its 95 % Wilson interval."""
+        return wilson(self.successes, len(self.rows))
+
+    @property
+    def robot_s(self) -> float:
+        return float(self.rows["duration_s"].sum())
+
+    @property
+    def terminated_per_hour(self) -> float:
+        """The paper's throughput: episodes of any outcome per hour, without resets."""
+        return 3600 * len(self.rows) / self.robot_s
+
+    @property
+    def successes_per_hour(self) -> float:
+        """RECAP's throughput: successful episodes per hour, without resets."""
+        return 3600 * self.successes / self.robot_s
+
+    def reasons(self) -> dict[str, int]:
+        """How often episodes ended for each reason, most frequent first."""
+        return {str(reason): int(count) for reason, count in self.rows["reason"].value_counts().items()}
+
+
+def evaluate(
+    config: EvaluationConfig,
+    engine: Engine,
+    on_progress: Callable[[int, int], None] = lambda done, successes: None,
+) -> EvaluationReport:
+    """Run all episodes of `config` on `engine`; `on_progress` is told episodes done and successes so far.
+
+    Raises:
+        ConfigurationError: Unknown robot or task, or no such checkpoint.
+        CorruptDataError: The checkpoint is damaged.
+    """
+    with make_robot(config.robot, station_seed=config.station_seeds[0]) as robot:
+        if config.task not in robot.spec.tasks:
+            raise unknown_name("task", config.task, robot.spec.tasks)
+    policy_for(config.checkpoint)  # fail here, in this process, if the file cannot be used
+    futures = [engine.submit(evaluate_one, config, index) for index in range(config.episodes)]
+    rows: list[dict[str, Any]] = []
+    try:
+        for future in futures:
+            rows.append(future.result())
+            on_progress(len(rows), sum(row["outcome"] == Outcome.SUCCESS for row in rows))
+    finally:
+        for future in futures:
+            future.cancel()
+    return EvaluationReport(config, pd.DataFrame(rows))
+
+
+def evaluate_one(config: EvaluationConfig, index: int) -> dict[str, Any]:
+    """Row `index` of an evaluation."""
+    station_seed = config.station_seeds[index % len(config.station_seeds)]
+    robot = robot_for(config.robot, station_seed)
+    given, episode = _run(config, index, robot)
+    return {
+        "index": index,
+        "station_seed": station_seed,
+        "seed": episode.header.seed,
+        "instruction": episode.header.instruction,
+        "given_instruction": given or episode.header.instruction,
+        "outcome": str(episode.header.outcome),
+        "reason": episode.header.reason,
+        "duration_s": episode.duration_s,
+    }
+
+
+def _run(config: EvaluationConfig, index: int, robot: Robot) -> tuple[str, Episode]:
+    policy: Policy = policy_for(config.checkpoint)
+    given = ""
+    if config.shuffle_instructions:
+        given = _instruction_of(config, _partner(config, index), robot)
+        policy = Instructed(policy, given)
+    request = EpisodeRequest(
+        task=config.task,
+        seed=config.first_seed + index,
+        split=config.split,
+        execute_steps=config.execute_steps,
+        run_id="evaluation",
+        episode_id=f"evaluation-{index:06d}",
+    )
+    return given, run_episode(robot, policy, request)
+
+
+def _partner(config: EvaluationConfig, index: int) -> int:
+    """The scene whose instruction episode `index` is given: a fixed derangement of the episodes."""
+    order = np.random.default_rng(config.first_seed).permutation(config.episodes)
+    place = int(np.flatnonzero(order == index)[0])
+    return int(order[(place + 1) % config.episodes])
+
+
+def _instruction_of(config: EvaluationConfig, index: int, robot: Robot) -> str:
+    return robot.reset(config.task, config.first_seed + index, split=config.split).instruction
+
+
+def film_evaluation(config: EvaluationConfig, directory: Path, indices: Sequence[int]) -> list[Path]:
+    """Film the given episodes of an evaluation into a contact sheet (PNG) and a moving one (GIF)."""
+    films = []
+    for index in indices:
+        station_seed = config.station_seeds[index % len(config.station_seeds)]
+        filmed = FilmedRobot(robot_for(config.robot, station_seed))
+        _, episode = _run(replace(config, episodes=max(config.episodes, index + 1)), index, filmed)
+        films.append(Film(episode.header, filmed.pictures))
+    return [
+        contact_sheet(films, directory / "contact_sheet.png"),
+        moving_sheet(films, directory / "contact_sheet.gif"),
+    ]
