@@ -80,6 +80,9 @@ class Engine(Protocol):
 class InlineEngine:
     """Computes each task in this process, at once: for tests, debuggers, and ``workers=0``."""
 
+    def __init__(self):
+        self._one_at_a_time = threading.RLock()  # jobs share this process's robots
+
     def submit(
         self,
         job: Callable[..., R],
@@ -92,9 +95,12 @@ class InlineEngine:
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()
         try:
-            future.set_result(job(*args))
+            with self._one_at_a_time:
+                result = job(*args)
         except Exception as error:  # the future carries it to the caller; Ctrl-C is left to fly
             future.set_exception(error)
+        else:
+            future.set_result(result)
         return future
 
     def close(self) -> None:

@@ -1,0 +1,283 @@
+"""The jobs that engines compute: one episode, or many episodes of an evaluation.
+
+Each is a pure top-level function of plain data, so that it gives the same result in any process and may be
+repeated. Robots and policies are expensive to build, so every process keeps the ones it used last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from sop_bench.episode import Episode, EpisodeHeader, Source, save_episode
+from sop_bench.errors import RobotFaultError
+from sop_bench.policy.base import Policy
+from sop_bench.posttrain.base import Algorithm
+from sop_bench.robot import Outcome, Robot, Split, make_robot
+from sop_bench.rollout import EpisodeRequest, run_episode
+from sop_bench.supervision.base import Supervisor
+
+T = TypeVar("T")
+
+
+class SupervisorConfig(Protocol):
+    """Plain data that makes a supervisor, e.g. `sop_bench.supervision.operator.OperatorConfig`."""
+
+    def build(self) -> Supervisor: ...
+
+
+class AlgorithmConfig(Protocol):
+    """Plain data that makes an algorithm, e.g. `sop_bench.posttrain.hg_dagger.HGDAggerConfig`."""
+
+    def build(self) -> Algorithm: ...
+
+
+@dataclass(frozen=True)
+class EpisodeJob:
+    """One episode of one robot.
+
+    Attributes:
+        robot, station_seed: Which robot, and at which station.
+        checkpoint, update: The policy: a checkpoint, and the newer weights to lay over it, if any.
+        request: The scene and the names.
+        supervisor: Who may take over; nobody if ``None``.
+        output: Where the episode is kept; it is not kept if ``None``.
+        pixels_for: Keep images only of frames this algorithm trains on; of all frames if ``None``.
+    """
+
+    robot: str
+    station_seed: int
+    checkpoint: Path
+    update: Path | None
+    request: EpisodeRequest
+    supervisor: SupervisorConfig | None = None
+    output: Path | None = None
+    pixels_for: AlgorithmConfig | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """What the fleet needs to know of an episode: everything but its frames.
+
+    Attributes:
+        steps: Control steps, 0 after a fault of the robot.
+        helped_steps: Of these, the steps under a supervisor's control.
+        path: Where it was kept, if it was.
+        wall_s: Seconds it took to compute; the one thing that the machine decides.
+    """
+
+    header: EpisodeHeader
+    steps: int
+    helped_steps: int
+    path: Path | None
+    wall_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds at the robot, without the reset."""
+        return self.steps / self.header.control_hz
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path) if self.path else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EpisodeSummary:
+        header = dict(data["header"])
+        header.update(outcome=Outcome(header["outcome"]), takeovers=tuple(header["takeovers"]))
+        path = Path(data["path"]) if data["path"] else None
+        return cls(**{**data, "header": EpisodeHeader(**header), "path": path})
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """Some scenes of an evaluation, at one station, without help and without pixels.
+
+    Attributes:
+        seeds: Scene seeds; each gives one episode, named ``{evaluation_id}-{seed}``.
+        rng_seed: Seeds what is random in an episode besides the scene.
+    """
+
+    robot: str
+    station_seed: int
+    checkpoint: Path
+    update: Path | None
+    task: str
+    seeds: tuple[int, ...]
+    split: Split = "test"
+    rng_seed: int = 0
+    execute_steps: int = 4
+    run_id: str = "evaluation"
+    evaluation_id: str = "evaluation"
+
+
+def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
+    """Run one episode, keep its file if asked to, and return its summary.
+
+    A fault of the robot ends the episode as a failure without steps; the robot is built anew for the next.
+    """
+    began_s = time.perf_counter()
+    robot = robot_for(job.robot, job.station_seed)
+    policy = policy_for(job.checkpoint, job.update)
+    supervisor = job.supervisor.build() if job.supervisor else None
+    try:
+        with single_threaded():
+            episode = run_episode(robot, policy, job.request, supervisor)
+    except RobotFaultError as fault:
+        _robots.discard((job.robot, job.station_seed))
+        header = _fault_header(job, robot, policy, fault)
+        return EpisodeSummary(header, 0, 0, None, time.perf_counter() - began_s)
+    if job.output is not None:
+        save_episode(_only_trainable_pixels(episode, job.pixels_for), job.output)
+    helped_steps = int((episode.frames.source != Source.POLICY).sum())
+    wall_s = time.perf_counter() - began_s
+    return EpisodeSummary(episode.header, len(episode.frames), helped_steps, job.output, wall_s)
+
+
+def evaluate_job(job: EvaluationJob) -> tuple[EpisodeSummary, ...]:
+    """Run every scene of an evaluation chunk, in order; a fault of the robot counts as a failure."""
+    return tuple(
+        run_episode_job(
+            EpisodeJob(
+                robot=job.robot,
+                station_seed=job.station_seed,
+                checkpoint=job.checkpoint,
+                update=job.update,
+                request=EpisodeRequest(
+                    task=job.task,
+                    seed=seed,
+                    split=job.split,
+                    rng_seed=job.rng_seed,
+                    execute_steps=job.execute_steps,
+                    run_id=job.run_id,
+                    episode_id=f"{job.evaluation_id}-{seed}",
+                ),
+            )
+        )
+        for seed in job.seeds
+    )
+
+
+def _fault_header(job: EpisodeJob, robot: Robot, policy: Policy, fault: RobotFaultError) -> EpisodeHeader:
+    request = job.request
+    return EpisodeHeader(
+        run_id=request.run_id,
+        episode_id=request.episode_id,
+        robot=robot.spec.name,
+        robot_index=request.robot_index,
+        station=dict(robot.spec.station),
+        task=request.task,
+        split=request.split,
+        seed=request.seed,
+        instruction="",
+        policy_version=policy.version.number,
+        policy_hash=policy.version.content_hash,
+        control_hz=robot.spec.control_hz,
+        started_s=request.started_s,
+        outcome=Outcome.FAILURE,
+        reason=f"robot fault: {fault}",
+    )
+
+
+def _only_trainable_pixels(episode: Episode, algorithm: AlgorithmConfig | None) -> Episode:
+    if algorithm is None:
+        return episode
+    wanted = np.zeros(len(episode.frames), bool)
+    wanted[algorithm.build().select(episode).steps] = True
+    images = {
+        camera: [png if keep else None for png, keep in zip(pngs, wanted, strict=True)]
+        for camera, pngs in episode.images_png.items()
+    }
+    return replace(episode, images_png=images)
+
+
+# --------------------------------------------------------------------------------- what a process keeps warm
+
+
+class Kept(Generic[T]):
+    """The last few values that were built, by key.
+
+    Args:
+        capacity: How many values are kept.
+        dispose: Called with each value that leaves.
+    """
+
+    def __init__(self, capacity: int, dispose: Callable[[T], None] = lambda value: None):
+        self._capacity, self._dispose = capacity, dispose
+        self._values: OrderedDict[Any, T] = OrderedDict()
+
+    def get(self, key: Any, build: Callable[[], T]) -> T:
+        """The value of `key`, built now if it is not there."""
+        if key not in self._values:
+            while len(self._values) >= self._capacity:
+                self._dispose(self._values.popitem(last=False)[1])
+            self._values[key] = build()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    def discard(self, key: Any) -> None:
+        """Forget `key`, if it is there."""
+        if key in self._values:
+            self._dispose(self._values.pop(key))
+
+
+def _close(robot: Robot) -> None:
+    robot.close()
+
+
+_robots: Kept[Robot] = Kept(8, _close)
+_policies: Kept[Policy] = Kept(4)
+
+
+def robot_for(name: str, station_seed: int) -> Robot:
+    """This process's robot `name` at station `station_seed`; it is not yours to close.
+
+    Raises:
+        ConfigurationError: No installed package registers `name`.
+    """
+    return _robots.get((name, station_seed), lambda: make_robot(name, station_seed=station_seed))
+
+
+def policy_for(checkpoint: Path, update: Path | None = None) -> Policy:
+    """This process's policy: `checkpoint`, with the newer weights of `update` laid over it.
+
+    Raises:
+        ConfigurationError: There is no such file.
+        CorruptDataError: A file is damaged, or the update belongs to another checkpoint.
+    """
+    stamps = tuple(_modified_ns(path) for path in (checkpoint, update))
+    return _policies.get((checkpoint, update, stamps), lambda: _load_policy(checkpoint, update))
+
+
+def _modified_ns(path: Path | None) -> int:
+    """So that a file written again is read again."""
+    return path.stat().st_mtime_ns if path is not None and path.exists() else 0
+
+
+def _load_policy(checkpoint: Path, update: Path | None) -> Policy:
+    from sop_bench.policy.checkpoint import load_update
+    from sop_bench.policy.vla import CompactVLA
+
+    policy = CompactVLA.load(checkpoint)
+    if update is not None:
+        load_update(policy, update)
+    return policy
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """While inside, torch uses one thread: with more, sums are split otherwise and bits differ."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
