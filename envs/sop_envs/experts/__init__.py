@@ -1,0 +1,1 @@
+"""Scripted experts: privileged, reactive, without memory."""

@@ -1,0 +1,136 @@
+"""Images, rendered when somebody looks.
+
+One `Renderer` serves every episode of a robot: models are recompiled at each reset, but they consist of
+primitives only, so neither the OpenGL context nor MuJoCo's own (which holds meshes and textures) depends on
+the model it was made with.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_bench.errors import ContractError, RobotFaultError
+from sop_bench.robot import CameraSpec
+
+_MAX_GEOMS = 300
+_HIDDEN_GROUP = 3  # collision shapes of products
+
+
+class Renderer:
+    """Renders any camera of any model made of primitives; creates its OpenGL context at the first image."""
+
+    def __init__(self, max_height: int, max_width: int) -> None:
+        self._max_height, self._max_width = max_height, max_width
+        self._gl: Any = None
+        self._context: mujoco.MjrContext | None = None
+        self._scene: mujoco.MjvScene | None = None
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[_HIDDEN_GROUP] = 0
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._perturb = mujoco.MjvPerturb()
+
+    def render(
+        self, model: mujoco.MjModel, data: mujoco.MjData, camera: str, height: int, width: int
+    ) -> NDArray[np.uint8]:
+        """An RGB image (height, width, 3) of the present positions in `data`.
+
+        Raises:
+            RobotFaultError: No OpenGL context could be made.
+        """
+        if self._gl is None:
+            self._start(model)
+        self._gl.make_current()
+        # After mj_step the geoms lag one physics step behind qpos. Kinematics alone brings them up to date
+        # and, unlike mj_forward, leaves the solver's warm start as it is: looking must not change a run.
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
+        self._camera.fixedcamid = model.camera(camera).id
+        mujoco.mjv_updateScene(
+            model, data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        image = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(image, None, viewport, self._context)
+        return np.ascontiguousarray(image[::-1])  # OpenGL counts rows from below
+
+    def close(self) -> None:
+        """Free the OpenGL context; the next image makes a new one."""
+        if self._context is not None:
+            self._context.free()
+        if self._gl is not None:
+            self._gl.free()
+        self._gl = self._context = self._scene = None
+
+    def _start(self, model: mujoco.MjModel) -> None:
+        try:
+            self._gl = _gl_context(self._max_width, self._max_height)
+            self._gl.make_current()
+        except (ImportError, RuntimeError, AttributeError) as error:
+            raise RobotFaultError(
+                f"No OpenGL context for images (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error}. "
+                f"Allowed: egl, osmesa, glfw. On a machine without a display install Mesa's EGL (libegl1)."
+            ) from error
+        model.vis.global_.offwidth, model.vis.global_.offheight = self._max_width, self._max_height
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = 0
+
+
+def _gl_context(width: int, height: int) -> Any:
+    """A context from the back end named by MUJOCO_GL; EGL where there is no display.
+
+    MuJoCo itself chooses at its first import, which may be long before anybody sets the variable.
+    """
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    backend = os.environ.get("MUJOCO_GL", "").lower()
+    if backend == "egl":
+        from mujoco.egl import GLContext
+    elif backend == "osmesa":
+        from mujoco.osmesa import GLContext
+    else:
+        from mujoco.gl_context import GLContext
+    return GLContext(width, height)
+
+
+class LazyImages(Mapping[str, NDArray[np.uint8]]):
+    """The images of one observation: rendered at first access, kept, refused once the robot has moved on."""
+
+    def __init__(
+        self,
+        cameras: tuple[CameraSpec, ...],
+        render: Callable[[CameraSpec], NDArray[np.uint8]],
+        is_current: Callable[[], bool],
+    ) -> None:
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._render, self._is_current = render, is_current
+        self._rendered: dict[str, NDArray[np.uint8]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.uint8]:
+        if name not in self._rendered:
+            if name not in self._cameras:
+                raise KeyError(name)
+            if not self._is_current():
+                raise ContractError(
+                    f"Image {name!r} was first asked for after its robot had moved on; images are rendered on "
+                    f"demand. Read observation.images[{name!r}] before the next step or reset."
+                )
+            self._rendered[name] = self._render(self._cameras[name])
+        return self._rendered[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cameras)
+
+    def __len__(self) -> int:
+        return len(self._cameras)

@@ -1,0 +1,180 @@
+"""The bimanual SO-101 in MuJoCo, behind the `Robot` interface."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_bench.errors import ContractError, RobotFaultError, unknown_name
+from sop_bench.robot import (
+    CameraSpec,
+    Expert,
+    LabelledScene,
+    Observation,
+    Outcome,
+    RobotSpec,
+    Split,
+    Step,
+    checked_action,
+)
+from sop_envs.rendering import LazyImages, Renderer
+from sop_envs.so101 import JOINT_NAMES, MAX_STEP_RAD, joint_limits_rad
+from sop_envs.station import Station
+from sop_envs.tasks.task import Situation, Task
+from sop_envs.workcell import PHYSICS_STEP_S
+
+CONTROL_HZ = 10.0
+PHYSICS_STEPS = round(1 / (CONTROL_HZ * PHYSICS_STEP_S))
+CAMERAS = (
+    CameraSpec("front", 80, 128),
+    CameraSpec("wrist_left", 64, 64),
+    CameraSpec("wrist_right", 64, 64),
+)
+_LARGEST_IMAGE = (720, 1280)  # what `render` may be asked for; image time does not depend on it
+_JOINTS = len(JOINT_NAMES)
+
+
+class SimulatedSo101:
+    """Two arms at a desk; implements `Robot`, `HasExpert`, `HasLabels` and `HasLabelledScenes`.
+
+    The model is compiled anew at each reset (about 2 ms), so nothing of an earlier episode, not even the
+    solver's warm start, can reach the next one.
+    """
+
+    def __init__(self, station: Station, tasks: Mapping[str, Task]) -> None:
+        self.station = station
+        self._tasks = dict(tasks)
+        lower, upper = joint_limits_rad()
+        versions = {f"task_version.{name}": task.version for name, task in self._tasks.items()}
+        self._spec = RobotSpec(
+            name="so101",
+            station={**station.record(), **versions},
+            control_hz=CONTROL_HZ,
+            joint_names=JOINT_NAMES,
+            joint_lower_rad=lower,
+            joint_upper_rad=upper,
+            max_step_rad=np.array(MAX_STEP_RAD * 2, np.float32),
+            proprioception_names=(
+                *(f"{name}.position_rad" for name in JOINT_NAMES),
+                *(f"{name}.command_rad" for name in JOINT_NAMES),
+            ),
+            cameras=CAMERAS,
+            tasks=tuple(self._tasks),
+            time_limit_s={name: task.time_limit_s for name, task in self._tasks.items()},
+            seedable=True,
+            resets_itself=True,
+            real=False,
+        )
+        self._latency_steps = round(station.servo.latency_s / PHYSICS_STEP_S)
+        self._renderer = Renderer(*_LARGEST_IMAGE)
+        self._situation: Situation | None = None
+        self._task: Task | None = None
+        self._outcome = Outcome.RUNNING
+        self._steps = 0
+        self._moment = 0  # counts every change of state: an image belongs to one moment
+
+    @property
+    def spec(self) -> RobotSpec:
+        return self._spec
+
+    @property
+    def situation(self) -> Situation:
+        """The running episode's privileged side; raises `ContractError` before the first reset."""
+        if self._situation is None:
+            raise ContractError("The robot has no episode yet. Call reset(task, seed) first.")
+        return self._situation
+
+    def reset(self, task: str, seed: int, *, split: Split = "train") -> Observation:
+        if task not in self._tasks:
+            raise unknown_name("task", task, self._tasks)
+        self._task = self._tasks[task]
+        # crc32, not hash(): the same in every process.
+        rng = np.random.default_rng([zlib.crc32(task.encode()), int(split == "test"), seed])
+        self._situation = self._task.begin(self.station, rng, split)
+        self._outcome, self._steps = Outcome.RUNNING, 0
+        self._moment += 1
+        self._situation.measure()
+        return self._observe(self._situation)
+
+    def step(self, action_rad: NDArray[np.floating]) -> Step:
+        situation = self.situation
+        requested = checked_action(self._spec, action_rad)
+        if self._outcome is not Outcome.RUNNING:
+            raise ContractError(f"The episode is over ({self._outcome.value}). Call reset before the next step.")
+        data = situation.data
+        commanded = data.ctrl.astype(np.float32)
+        reach = self._spec.max_step_rad
+        executed = np.clip(requested, commanded - reach, commanded + reach)
+        executed = np.clip(executed, self._spec.joint_lower_rad, self._spec.joint_upper_rad)
+        if self._latency_steps:
+            mujoco.mj_step(situation.model, data, nstep=self._latency_steps)
+        data.ctrl[:] = executed
+        mujoco.mj_step(situation.model, data, nstep=PHYSICS_STEPS - self._latency_steps)
+        self._steps += 1
+        self._moment += 1
+        if data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+            raise RobotFaultError("The simulation diverged (bad accelerations). Reset, and report the seed.")
+        situation.measure()
+        self._outcome, reason = self._judge(situation)
+        return Step(self._observe(situation), executed, self._outcome, reason)
+
+    def _judge(self, situation: Situation) -> tuple[Outcome, str]:
+        outcome, reason = situation.outcome()
+        assert self._task is not None
+        if outcome is Outcome.RUNNING and self._steps >= round(self._task.time_limit_s * CONTROL_HZ):
+            return Outcome.TIMEOUT, "time is up"
+        return outcome, reason
+
+    def set_goal(self, item: int, slot: int) -> Observation:
+        """Ask for another product or place in the same scene: the same picture, another instruction."""
+        self.situation.set_goal(item, slot)
+        return self._observe(self.situation)
+
+    def expert(self) -> Expert:
+        return self.situation.expert()
+
+    def labels(self) -> Mapping[str, NDArray[np.float32]]:
+        return self.situation.labels()
+
+    def labelled_scene(
+        self, task: str, rng: np.random.Generator, *, split: Split = "train"
+    ) -> LabelledScene:
+        if task not in self._tasks:
+            raise unknown_name("task", task, self._tasks)
+        still = self._tasks[task].still(self.station, rng, split)
+        observation = self._observe(still, always_current=True)
+        for name in ("front", "wrist_right"):
+            observation.images[name]
+        return LabelledScene(observation, still.labels())
+
+    def render(self, camera: str = "viewer", height: int = 360, width: int = 480) -> NDArray[np.uint8]:
+        """A picture for people, of any size up to 720 x 1280; ``"viewer"`` sees the whole desk."""
+        return self._renderer.render(self.situation.model, self.situation.data, camera, height, width)
+
+    def close(self) -> None:
+        self._renderer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _observe(self, situation: Situation, always_current: bool = False) -> Observation:
+        moment, data = self._moment, situation.data
+        commanded = data.ctrl.astype(np.float32)
+        proprioception = np.concatenate([data.qpos[:_JOINTS].astype(np.float32), commanded])
+
+        def render(camera: CameraSpec) -> NDArray[np.uint8]:
+            return self._renderer.render(situation.model, data, camera.name, camera.height, camera.width)
+
+        images = LazyImages(CAMERAS, render, lambda: always_current or moment == self._moment)
+        return Observation(images, proprioception, commanded, situation.instruction)
