@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -20,6 +21,27 @@ class TrainingBatch:
     """
 
     features: Tensor
+    state: Tensor
+    commanded_rad: Tensor
+    chunk_rad: Tensor
+    valid: Tensor
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """The same, before the encoder: for training everything end to end.
+
+    Attributes:
+        images: Camera name to (B, h, w, 3) uint8.
+        tokens: (B, L) int64 word ids.
+        state, commanded_rad, chunk_rad, valid: As in `TrainingBatch`.
+    """
+
+    images: Mapping[str, Tensor]
+    tokens: Tensor
     state: Tensor
     commanded_rad: Tensor
     chunk_rad: Tensor

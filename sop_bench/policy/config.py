@@ -1,0 +1,171 @@
+"""What shape a compact VLA has: plain data, kept in its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sop_bench.errors import ConfigurationError
+from sop_bench.robot import CameraSpec, RobotSpec
+
+
+@dataclass(frozen=True)
+class CameraNetwork:
+    """Convolutions of one camera's encoder (see `vision.CameraEncoder`).
+
+    Attributes:
+        stem_channels, channels: Of the two strided convolutions; the FiLM blocks keep `channels`.
+        kernels: Kernel size of each FiLM block.
+        grid_channels: Channels of the grid that is flattened.
+        vector_dim: Length of the camera's vector.
+    """
+
+    stem_channels: int = 32
+    channels: int = 64
+    kernels: tuple[int, ...] = (3, 3)
+    grid_channels: int = 32
+    vector_dim: int = 128
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Widths and depths.
+
+    Attributes:
+        max_words: Longest instruction, in words.
+        word_dim, language_dim: Embedding of one word, and of the whole instruction.
+        scene_camera, wrist_camera: Encoders of cameras that see the whole scene, from which products are
+            named, and of cameras called ``wrist...``, which see a few centimetres and locate.
+        grounding_dim: Hidden width of the read-out of labels.
+        context_dim: What the flow head is conditioned on.
+        flow_dim, flow_blocks: Width and residual blocks of the flow head.
+        chunk_steps: H, actions in a chunk.
+        flow_draws: Draws of (time, noise) for each training sample.
+        euler_steps: Integration steps at inference.
+    """
+
+    max_words: int = 12
+    word_dim: int = 32
+    language_dim: int = 64
+    scene_camera: CameraNetwork = CameraNetwork()
+    wrist_camera: CameraNetwork = CameraNetwork(channels=48, kernels=(3, 1), vector_dim=96)
+    grounding_dim: int = 256
+    context_dim: int = 256
+    flow_dim: int = 384
+    flow_blocks: int = 2
+    chunk_steps: int = 16
+    flow_draws: int = 2
+    euler_steps: int = 5
+
+    def of_camera(self, name: str) -> CameraNetwork:
+        """The encoder of the camera called `name`."""
+        return self.wrist_camera if name.startswith("wrist") else self.scene_camera
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> NetworkConfig:
+        """From plain data, as `dataclasses.asdict` writes it."""
+        cameras = {
+            name: CameraNetwork(**{**data[name], "kernels": tuple(data[name]["kernels"])})
+            for name in ("scene_camera", "wrist_camera")
+        }
+        return cls(**{**data, **cameras})
+
+    @classmethod
+    def tiny(cls) -> NetworkConfig:
+        """A network for tests: the same parts, milliseconds to train."""
+        camera = CameraNetwork(stem_channels=4, channels=8, kernels=(3,), grid_channels=4, vector_dim=16)
+        return cls(
+            word_dim=4,
+            language_dim=8,
+            scene_camera=camera,
+            wrist_camera=camera,
+            grounding_dim=16,
+            context_dim=32,
+            flow_dim=32,
+            flow_blocks=1,
+            chunk_steps=8,
+        )
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Everything that fixes the shapes of a policy's weights, besides its vocabulary.
+
+    Attributes:
+        cameras: The cameras it reads, in order.
+        joint_names: One per action dimension; names that end in ``gripper`` are treated as two-valued.
+        proprioception_names: One per dimension of `Observation.proprioception`.
+        labels: Name and length of each label of the grounding read-out, in order.
+        network: Widths and depths.
+    """
+
+    cameras: tuple[CameraSpec, ...]
+    joint_names: tuple[str, ...]
+    proprioception_names: tuple[str, ...]
+    labels: tuple[tuple[str, int], ...] = ()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    @classmethod
+    def for_robot(
+        cls,
+        spec: RobotSpec,
+        cameras: tuple[str, ...],
+        labels: Mapping[str, int],
+        network: NetworkConfig | None = None,
+    ) -> PolicyConfig:
+        """The configuration that fits `spec`, reading the named cameras.
+
+        Raises:
+            ConfigurationError: The robot has no camera of that name.
+        """
+        return cls(
+            cameras=tuple(spec.camera(name) for name in cameras),
+            joint_names=spec.joint_names,
+            proprioception_names=spec.proprioception_names,
+            labels=tuple(labels.items()),
+            network=network or NetworkConfig(),
+        )
+
+    @property
+    def action_dim(self) -> int:
+        return len(self.joint_names)
+
+    @property
+    def state_dim(self) -> int:
+        return len(self.proprioception_names)
+
+    @property
+    def label_dim(self) -> int:
+        return sum(length for _, length in self.labels)
+
+    @property
+    def feature_dim(self) -> int:
+        """F: the visual vectors, the language vector and the grounding outputs."""
+        visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
+        return visual_dim + self.network.language_dim + self.label_dim
+
+    def save(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> PolicyConfig:
+        """The inverse of `save`.
+
+        Raises:
+            ConfigurationError: Written by a version of sop-bench with other fields.
+        """
+        try:
+            return cls(
+                cameras=tuple(CameraSpec(**camera) for camera in data["cameras"]),
+                joint_names=tuple(data["joint_names"]),
+                proprioception_names=tuple(data["proprioception_names"]),
+                labels=tuple((name, length) for name, length in data["labels"]),
+                network=NetworkConfig.load(data["network"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"The policy's configuration does not fit this version of sop-bench ({error}); allowed: the "
+                f"fields of PolicyConfig. Pretrain again, or use the version that wrote the file."
+            ) from error

@@ -1,0 +1,107 @@
+"""The action head: flow matching over chunks of normalised actions.
+
+A straight path x(t) = (1 - t) noise + t chunk is regressed by its velocity, chunk - noise; at inference a few
+Euler steps carry zero noise (the mode, which measured a little better than a sample) to a chunk.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sop_bench.policy.config import PolicyConfig
+
+_TIME_DIM = 32
+_PROPRIO_NOISE = 0.02  # z units, in training: measured joints must not be trusted to the last digit
+
+
+class ResidualBlock(nn.Module):
+    """x + a two-layer perceptron of x."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.outer(F.gelu(self.inner(self.norm(x)), approximate="tanh"))
+
+
+class FlowHead(nn.Module):
+    """Features and proprioception to chunks, in the units of `Normaliser`."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        network = config.network
+        self.chunk_shape = (network.chunk_steps, config.action_dim)
+        self.draws, self.euler_steps = network.flow_draws, network.euler_steps
+        chunk_dim = network.chunk_steps * config.action_dim
+        self.fuse = nn.Linear(config.feature_dim + config.state_dim + config.action_dim, network.context_dim)
+        self.refine = ResidualBlock(network.context_dim)
+        self.condition = nn.Linear(network.context_dim, network.flow_dim)
+        self.lift = nn.Linear(chunk_dim + _TIME_DIM, network.flow_dim, bias=False)
+        self.blocks = nn.ModuleList(ResidualBlock(network.flow_dim) for _ in range(network.flow_blocks))
+        self.norm = nn.LayerNorm(network.flow_dim)
+        self.out = nn.Linear(network.flow_dim, chunk_dim)
+        # The first prediction is the mean chunk's velocity, whatever the noise: training starts calmly.
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        frequencies = torch.exp(torch.linspace(0.0, 4.0, _TIME_DIM // 2))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies: Tensor
+
+    def context(self, features: Tensor, state_z: Tensor, commanded_z: Tensor) -> Tensor:
+        """What the chunk depends on, (B, flow_dim): computed once, used by every Euler step."""
+        fused = F.gelu(self.fuse(torch.cat([features, state_z, commanded_z], dim=1)), approximate="tanh")
+        return self.condition(self.refine(fused))
+
+    def velocity(self, chunk: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """dx/dt of flattened chunks (N, H * A) at times (N, 1) in [0, 1]."""
+        phase = time * self.frequencies
+        hidden = self.lift(torch.cat([chunk, phase.sin(), phase.cos()], dim=1)) + context
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.out(self.norm(hidden))
+
+    def loss(
+        self,
+        features: Tensor,
+        state_z: Tensor,
+        commanded_z: Tensor,
+        chunk_z: Tensor,
+        valid: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Mean squared velocity error of each sample, (B,), over its valid steps.
+
+        Args:
+            features, state_z, commanded_z: (B, F), (B, P), (B, A).
+            chunk_z: (B, H, A) targets.
+            valid: (B, H) bool.
+            generator: Source of proprioception noise, flow times and flow noise.
+        """
+        noisy_state = state_z + _PROPRIO_NOISE * _normal(state_z.shape, generator)
+        noisy_commanded = commanded_z + _PROPRIO_NOISE * _normal(commanded_z.shape, generator)
+        context = self.context(features, noisy_state, noisy_commanded).repeat(self.draws, 1)
+        target = chunk_z.flatten(1).repeat(self.draws, 1)  # (D * B, H * A)
+        noise = _normal(target.shape, generator)
+        time = torch.rand(len(target), 1, generator=generator)
+        predicted = self.velocity(torch.lerp(noise, target, time), time, context)
+        error = (predicted.float() - (target - noise)).square()
+        per_step = error.view(self.draws, len(chunk_z), *self.chunk_shape).mean(dim=(0, 3))  # (B, H)
+        return (per_step * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
+
+    def sample(self, features: Tensor, state_z: Tensor, commanded_z: Tensor) -> Tensor:
+        """The chunk reached from zero noise, (B, H, A), in z units."""
+        context = self.context(features, state_z, commanded_z)
+        chunk = torch.zeros(len(features), self.chunk_shape[0] * self.chunk_shape[1])
+        for step in range(self.euler_steps):
+            time = torch.full((len(features), 1), step / self.euler_steps)
+            chunk = chunk + self.velocity(chunk, time, context) / self.euler_steps
+        return chunk.view(-1, *self.chunk_shape)
+
+
+def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator)

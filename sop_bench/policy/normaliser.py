@@ -1,0 +1,88 @@
+"""Between radians and the units of the network.
+
+Arm joints of a chunk are taken relative to the joints commanded at its start, so that a policy which has
+learnt a motion in one place knows it in another; grippers are absolute, since open and closed are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_SCALE_FLOOR = 0.02  # rad; a joint that hardly moves must not be blown up to unit variance
+
+
+class Normaliser(nn.Module):
+    """Statistics of a task's demonstrations; its buffers travel with the weights.
+
+    Args:
+        state_dim: P, length of the proprioception.
+        joint_names: A names; those that end in ``gripper`` are absolute and two-valued.
+        chunk_steps: H.
+    """
+
+    def __init__(self, state_dim: int, joint_names: Sequence[str], chunk_steps: int):
+        super().__init__()
+        action_dim = len(joint_names)
+        shapes = {"state": (state_dim,), "commanded": (action_dim,), "chunk": (chunk_steps, action_dim)}
+        for name, shape in shapes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_scale", torch.ones(shape))
+        self.register_buffer("gripper_low_rad", torch.zeros(action_dim))
+        self.register_buffer("gripper_high_rad", torch.zeros(action_dim))
+        gripper = torch.tensor([name.endswith("gripper") for name in joint_names])
+        self.register_buffer("gripper", gripper, persistent=False)
+        self.state_mean: Tensor
+        self.state_scale: Tensor
+        self.commanded_mean: Tensor
+        self.commanded_scale: Tensor
+        self.chunk_mean: Tensor
+        self.chunk_scale: Tensor
+        self.gripper_low_rad: Tensor
+        self.gripper_high_rad: Tensor
+        self.gripper: Tensor
+
+    def fit(self, state: Tensor, commanded_rad: Tensor, chunk_rad: Tensor, valid: Tensor) -> None:
+        """Take the statistics of N frames: (N, P), (N, A), (N, H, A), (N, H) bool."""
+        relative = self._relative(chunk_rad, commanded_rad)
+        weight = valid.to(relative.dtype)[..., None]  # (N, H, 1)
+        count = weight.sum(dim=0).clamp(min=1)
+        mean = (relative * weight).sum(dim=0) / count
+        variance = ((relative - mean).square() * weight).sum(dim=0) / count
+        self.chunk_mean.copy_(mean)
+        self.chunk_scale.copy_(variance.sqrt() + _SCALE_FLOOR)
+        for name, values in (("state", state), ("commanded", commanded_rad)):
+            self.get_buffer(f"{name}_mean").copy_(values.mean(dim=0))
+            self.get_buffer(f"{name}_scale").copy_(values.std(dim=0, correction=0) + _SCALE_FLOOR)
+        # Not the very extremes: an imperfect demonstrator overshoots now and then.
+        imitated = chunk_rad[valid]
+        self.gripper_low_rad.copy_(torch.quantile(imitated, 0.01, dim=0, interpolation="nearest"))
+        self.gripper_high_rad.copy_(torch.quantile(imitated, 0.99, dim=0, interpolation="nearest"))
+
+    def state(self, state: Tensor) -> Tensor:
+        """(B, P) in z units."""
+        return (state - self.state_mean) / self.state_scale
+
+    def commanded(self, commanded_rad: Tensor) -> Tensor:
+        """(B, A) in z units."""
+        return (commanded_rad - self.commanded_mean) / self.commanded_scale
+
+    def encode_chunk(self, chunk_rad: Tensor, commanded_rad: Tensor) -> Tensor:
+        """Absolute targets (B, H, A) in rad to z units."""
+        return (self._relative(chunk_rad, commanded_rad) - self.chunk_mean) / self.chunk_scale
+
+    def decode_chunk(self, chunk_z: Tensor, commanded_rad: Tensor) -> Tensor:
+        """The inverse of `encode_chunk`."""
+        relative = chunk_z * self.chunk_scale + self.chunk_mean
+        return torch.where(self.gripper, relative, relative + commanded_rad[:, None])
+
+    def snap_grippers(self, chunk_rad: Tensor) -> Tensor:
+        """Grippers fully open or fully closed, whichever is nearer: in between, a grip has no force."""
+        middle = (self.gripper_low_rad + self.gripper_high_rad) / 2
+        snapped = torch.where(chunk_rad > middle, self.gripper_high_rad, self.gripper_low_rad)
+        return torch.where(self.gripper, snapped, chunk_rad)
+
+    def _relative(self, chunk_rad: Tensor, commanded_rad: Tensor) -> Tensor:
+        return torch.where(self.gripper, chunk_rad, chunk_rad - commanded_rad[:, None])

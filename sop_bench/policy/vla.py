@@ -1,0 +1,278 @@
+"""The compact vision-language-action policy.
+
+Everything up to the features is frozen by default, so that post-training runs on cached features::
+
+    features = policy.encode(images, instructions, state)            # once per frame
+    batch = TrainingBatch(features, state, commanded_rad, chunk_rad, valid)
+    policy.loss(batch, generator).mean().backward()                  # trains policy.trainable_parameters()
+    weights = policy.state_for_update()                              # what the fleet needs to catch up
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sop_bench.errors import ConfigurationError, ContractError
+from sop_bench.policy.base import PolicyVersion
+from sop_bench.policy.batch import PixelBatch, TrainingBatch
+from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.flow import FlowHead
+from sop_bench.policy.normaliser import Normaliser
+from sop_bench.policy.tokenizer import Tokenizer
+from sop_bench.policy.vision import VisionLanguageEncoder
+from sop_bench.robot import CameraSpec, Observation
+
+Trainable = Literal["head", "all"]
+
+_ENCODE_BATCH = 64
+_REMEMBERED_INSTRUCTIONS = 1024
+
+
+class CompactVLA(nn.Module):
+    """Images, an instruction and proprioception in; a chunk of joint targets out.
+
+    Args:
+        config: Shapes; kept in the checkpoint.
+        tokenizer: Vocabulary; kept in the checkpoint.
+        generator: Source of the initial weights.
+        version: Name of the weights.
+    """
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        tokenizer: Tokenizer,
+        generator: torch.Generator,
+        version: PolicyVersion | None = None,
+    ):
+        super().__init__()
+        self.config, self.tokenizer = config, tokenizer
+        self.version = version or PolicyVersion(0, "untrained")
+        with _seeded(generator):
+            self.encoder = VisionLanguageEncoder(config, tokenizer.size)
+            self.head = FlowHead(config)
+        self.normaliser = Normaliser(config.state_dim, config.joint_names, config.network.chunk_steps)
+        self.encoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.trainable_parameters("head")
+        self._language: OrderedDict[str, Tensor] = OrderedDict()
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return tuple(camera.name for camera in self.config.cameras)
+
+    @property
+    def chunk_steps(self) -> int:
+        return self.config.network.chunk_steps
+
+    # -------------------------------------------------------------------------------------- acting
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Absolute joint targets for the next steps, (chunk_steps, action_dim), rad.
+
+        The same observation gives the same bits in any process: one thread, float32, and zero noise as the
+        start of the flow, so that `rng` is not drawn from.
+
+        Raises:
+            ContractError: A camera is missing or of another size, or a vector of another length.
+            ConfigurationError: The instruction has an unknown word.
+        """
+        del rng
+        images = {
+            camera.name: torch.tensor(_checked_image(observation.images, camera))[None]
+            for camera in self.config.cameras
+        }
+        state = self._checked_vector("proprioception", observation.proprioception, self.config.state_dim)
+        commanded = self._checked_vector("commanded_rad", observation.commanded_rad, self.config.action_dim)
+        with torch.inference_mode(), single_thread():
+            features = self.encoder.features(images, self._language_of(observation.instruction), state)
+            chunk_z = self.head.sample(
+                features, self.normaliser.state(state), self.normaliser.commanded(commanded)
+            )
+            chunk_rad = self.normaliser.snap_grippers(self.normaliser.decode_chunk(chunk_z, commanded))
+        return chunk_rad[0].numpy()
+
+    def encode(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        instructions: Sequence[str],
+        state: NDArray[np.floating],
+    ) -> NDArray[np.float32]:
+        """The frozen features (N, F) of N frames, as `TrainingBatch` takes them; no gradient.
+
+        Computed in fixed slices on one thread, so the same call gives the same bits in any process.
+
+        Args:
+            images: Camera name to (N, h, w, 3).
+            instructions: N texts.
+            state: (N, P) proprioception as observed.
+
+        Raises:
+            ContractError: A camera is missing or of another size.
+            ConfigurationError: An instruction has an unknown word.
+        """
+        tokens = self.tokenizer(instructions)
+        for camera in self.config.cameras:
+            _checked_image(images, camera, batched=True)
+        features = np.empty((len(instructions), self.config.feature_dim), np.float32)
+        with torch.inference_mode(), single_thread():
+            for start in range(0, len(instructions), _ENCODE_BATCH):
+                part = slice(start, start + _ENCODE_BATCH)
+                features[part] = self.features(
+                    {name: torch.tensor(images[name][part]) for name in self.cameras},
+                    tokens[part],
+                    torch.tensor(np.asarray(state[part], np.float32)),
+                ).numpy()
+        return features
+
+    def features(self, images: Mapping[str, Tensor], tokens: Tensor, state: Tensor) -> Tensor:
+        """Everything that is frozen by default: (B, F) float32.
+
+        Args:
+            images: Camera name to (B, h, w, 3) uint8.
+            tokens: (B, L) from `tokenizer`.
+            state: (B, P) proprioception as observed; the encoder needs the pose to read a wrist camera.
+        """
+        return self.encoder.features(images, self.encoder.embed_language(tokens), state)
+
+    # ------------------------------------------------------------------------------------ training
+
+    def loss(self, batch: TrainingBatch, generator: torch.Generator) -> Tensor:
+        """The flow-matching loss of each sample, (B,), in bfloat16 where that is safe."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self._head_loss(batch.features, batch, generator)
+
+    def loss_from_pixels(self, batch: PixelBatch, generator: torch.Generator) -> Tensor:
+        """The same loss, (B,), with gradients into the encoder if `trainable_parameters("all")` was asked."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            features = self.features(batch.images, batch.tokens, batch.state)
+            return self._head_loss(features, batch, generator)
+
+    def _head_loss(
+        self, features: Tensor, batch: TrainingBatch | PixelBatch, generator: torch.Generator
+    ) -> Tensor:
+        return self.head.loss(
+            features,
+            self.normaliser.state(batch.state),
+            self.normaliser.commanded(batch.commanded_rad),
+            self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad),
+            batch.valid,
+            generator,
+        )
+
+    def trainable_parameters(self, mode: Trainable = "head") -> list[nn.Parameter]:
+        """The parameters to optimise; all others stop requiring gradients."""
+        self.encoder.requires_grad_(mode == "all")
+        self.head.requires_grad_(True)
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def state_for_update(self, mode: Trainable = "head") -> dict[str, Tensor]:
+        """Copies of only the weights that training in `mode` changes, by their names in `state_dict`."""
+        return {
+            name: value.detach().clone()
+            for name, value in self.state_dict().items()
+            if mode == "all" or name.startswith("head.")
+        }
+
+    def load_update(self, weights: Mapping[str, Tensor], version: PolicyVersion) -> None:
+        """Take over the weights of an update made for this policy's base checkpoint.
+
+        Raises:
+            ContractError: Weights of another architecture; nothing is changed.
+        """
+        own = self.state_dict()
+        strange = [n for n, value in weights.items() if n not in own or own[n].shape != value.shape]
+        if strange or not weights:
+            raise ContractError(
+                f"Update {version} does not fit this policy: {len(weights)} tensors, of which "
+                f"{strange[:3] or 'none'} have no place or another shape here; allowed: what "
+                f"`state_for_update` of the same base checkpoint gives. Publish from that checkpoint."
+            )
+        self.load_state_dict(weights, strict=False)
+        self.forget()
+        self.version = version
+
+    def forget(self) -> None:
+        """Drop the remembered language vectors; call after changing the encoder's weights in place."""
+        self._language.clear()
+
+    # -------------------------------------------------------------------------------------- checks
+
+    def _language_of(self, instruction: str) -> Tensor:
+        vector = self._language.get(instruction)
+        if vector is None:
+            vector = self.encoder.embed_language(self.tokenizer([instruction]))
+            if len(self._language) >= _REMEMBERED_INSTRUCTIONS:
+                self._language.popitem(last=False)
+            self._language[instruction] = vector
+        return vector
+
+    def _checked_vector(self, what: str, values: NDArray[np.floating], length: int) -> Tensor:
+        vector = np.asarray(values, np.float32)
+        if vector.shape != (length,):
+            raise ContractError(
+                f"Observation.{what} has shape {vector.shape}; allowed: ({length},), as the policy was "
+                f"trained with {', '.join(self.config.joint_names)}. Use a policy pretrained for this robot."
+            )
+        return torch.tensor(vector)[None]
+
+
+def check_fits(config: PolicyConfig, cameras: Sequence[CameraSpec], joint_names: Sequence[str]) -> None:
+    """Refuse, before anything moves, a robot that the policy was not made for.
+
+    Raises:
+        ConfigurationError: A camera is missing or of another size, or the joints have other names.
+    """
+    offered = {camera.name: camera for camera in cameras}
+    wrong = [camera for camera in config.cameras if offered.get(camera.name) != camera]
+    if wrong or tuple(joint_names) != config.joint_names:
+        raise ConfigurationError(
+            f"The policy does not fit this robot: it offers cameras {list(offered.values())} and joints "
+            f"{list(joint_names)}; allowed: cameras {list(config.cameras)} and joints "
+            f"{list(config.joint_names)}. Choose another checkpoint, or pretrain one for this robot."
+        )
+
+
+def _checked_image(
+    images: Mapping[str, NDArray[np.uint8]], camera: CameraSpec, *, batched: bool = False
+) -> NDArray[np.uint8]:
+    if camera.name not in images:
+        raise ContractError(
+            f"The observation has no {camera.name!r} image, only {', '.join(images) or 'none'}; allowed: all "
+            f"cameras the policy was trained with. Use a robot that has this camera, or another checkpoint."
+        )
+    image = images[camera.name]
+    shape = image.shape[1:] if batched else image.shape
+    expected = (camera.height, camera.width, 3)
+    if shape != expected or image.dtype != np.uint8:
+        raise ContractError(
+            f"Image {camera.name!r} is {image.dtype} of shape {shape}; allowed: uint8 {expected}, as in "
+            f"training. Set the robot's camera to that size, or pretrain for this one."
+        )
+    return image
+
+
+@contextlib.contextmanager
+def single_thread() -> Iterator[None]:
+    """One torch thread inside the block: sums are split over threads, so their bits depend on the number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _seeded(generator: torch.Generator) -> Iterator[None]:
+    """Initial weights from `generator`; torch's layers draw them from its global one, which is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield
