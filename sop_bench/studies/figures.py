@@ -1,0 +1,217 @@
+"""The scaling figure, drawn from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
+from scipy.optimize import isotonic_regression
+
+from sop_bench.studies.paper import SCALING
+from sop_bench.studies.records import CONTROL
+from sop_bench.studies.stats import Interval
+from sop_bench.studies.summary import Summary
+
+# Okabe and Ito's palette, told apart by every kind of colour vision; blues for larger fleets.
+_COLOURS = {1: "#E69F00", 2: "#009E73", 4: "#0072B2", 8: "#CC79A7", 16: "#D55E00"}
+_SPARE = ("#56B4E9", "#000000")
+_GREY = "#767676"
+_INK = "#222222"
+_RULE = "#e6e6e6"
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": _INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "pdf.fonttype": 42,  # text stays text, as publishers ask
+    "savefig.dpi": 200,
+}
+
+
+def draw_scaling(summary: Summary, stem: Path) -> tuple[Path, Path]:
+    """Draw ``stem.png`` and ``stem.pdf``: success against wall-clock, and speed-up against fleet size."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, width_ratios=(1.65, 1))
+        _draw_curves(left, summary)
+        _draw_speedup(right, summary)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
+        figure.savefig(png)
+        # No date in the file: the same records give the same bytes.
+        figure.savefig(pdf, metadata={"CreationDate": None})
+    return png, pdf
+
+
+def _colour(robots: int) -> str:
+    return _COLOURS.get(robots, _SPARE[robots % len(_SPARE)])
+
+
+def _fleet_name(robots: int) -> str:
+    return "1 robot" if robots == 1 else f"{robots} robots"
+
+
+# --------------------------------------------------------------------------------------- success curves
+
+
+def _draw_curves(axes: Axes, summary: Summary) -> None:
+    minutes = np.array(summary.times_s) / 60
+    axes.axhline(summary.target, color=_INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axes.annotate(
+        f"target {summary.target:.2g}",
+        (minutes[-1], summary.target),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7.5,
+        color=_INK,
+    )
+    _curve(axes, minutes, summary.curves[CONTROL], _GREY, dashed=True)
+    for cell in summary.cells:
+        _curve(axes, minutes, summary.curves[cell.robots], _colour(cell.robots))
+        reached = cell.time_to_target_s
+        if reached.censored == 0 and reached.interval.mean > 0:
+            axes.plot(
+                reached.interval.mean / 60,
+                summary.target,
+                "o",
+                color=_colour(cell.robots),
+                markersize=5,
+                markeredgecolor="white",
+                zorder=5,
+            )
+    lowest = min(point.low for curve in summary.curves.values() for point in curve)
+    axes.set(
+        xlim=(0, minutes[-1]),
+        ylim=(max(0.0, np.floor(lowest * 10 - 0.2) / 10), 1.0),
+        xlabel="post-training wall-clock (virtual minutes)",
+        ylabel="success on unseen instances",
+        title="Success against wall-clock",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MultipleLocator(0.1))
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    ends = [
+        (_fleet_name(cell.robots), summary.curves[cell.robots][-1].mean, _colour(cell.robots))
+        for cell in summary.cells
+    ]
+    ends.append(("control: no\nonline data", summary.curves[CONTROL][-1].mean, _GREY))
+    _label_ends(axes, float(minutes[-1]), ends)
+
+
+def _curve(
+    axes: Axes, minutes: np.ndarray, points: Sequence[Interval], colour: str, *, dashed: bool = False
+) -> None:
+    axes.fill_between(
+        minutes,
+        [p.low for p in points],
+        [p.high for p in points],
+        color=colour,
+        alpha=0.10 if dashed else 0.14,
+        linewidth=0,
+        zorder=2,
+    )
+    axes.plot(
+        minutes,
+        [p.mean for p in points],
+        color=colour,
+        linestyle=(0, (4, 2)) if dashed else "-",
+        linewidth=1.4 if dashed else 1.8,
+        marker="" if dashed else "o",
+        markersize=2.4,
+        zorder=3,
+    )
+
+
+def _label_ends(axes: Axes, x: float, ends: Sequence[tuple[str, float, str]]) -> None:
+    """Names (text, height, colour) beside the ends of their curves, pushed apart so that none overlap."""
+    bottom, top = axes.get_ylim()
+    ends = sorted(ends, key=lambda end: end[1])
+    heights = _spread([height for _, height, _ in ends], gap=0.075 * (top - bottom))
+    for (text, _, colour), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            text,
+            (x, height),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=colour,
+            annotation_clip=False,
+            linespacing=1.0,
+        )
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Rising `values` moved as little as possible so that neighbours are at least `gap` apart."""
+    offsets = gap * np.arange(len(values))
+    return list(isotonic_regression(np.asarray(values) - offsets).x + offsets)
+
+
+# --------------------------------------------------------------------------------------------- speed-up
+
+
+def _draw_speedup(axes: Axes, summary: Summary) -> None:
+    fleets = [cell.robots for cell in summary.cells]
+    gains = [cell.speedup for cell in summary.cells]
+    baseline = min(fleets)
+    ideal = np.array([baseline, max(fleets)])
+    axes.plot(ideal, ideal / baseline, color=_GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="ideal")
+    shown = {n: row for n, row in SCALING.items() if baseline == 1}
+    axes.plot(
+        list(shown),
+        [row.speedup for row in shown.values()],
+        color=_INK,
+        linewidth=0.8,
+        marker="D",
+        markersize=4.5,
+        markerfacecolor="white",
+        label="SOP paper, real robots" if shown else None,
+        zorder=2,
+    )
+    means = [gain.mean for gain in gains]
+    axes.plot(fleets, means, color=_INK, linewidth=1.4, marker="o", label="this study", zorder=3)
+    for n, gain in zip(fleets, gains, strict=True):
+        axes.errorbar(
+            n,
+            gain.mean,
+            yerr=[[gain.mean - gain.low], [gain.high - gain.mean]],
+            fmt="o",
+            color=_colour(n),
+            markersize=6,
+            markeredgecolor="white",
+            elinewidth=1.4,
+            capsize=2.5,
+            zorder=4,
+        )
+    top = max(*(gain.high for gain in gains), float(ideal[-1]) / baseline)
+    margin = 0.08 * (max(fleets) - baseline) or 0.5
+    axes.set_xticks(fleets, [str(n) for n in fleets])
+    axes.set(
+        xlim=(baseline - margin, max(fleets) + margin),
+        ylim=(0, top * 1.06),
+        xlabel="robots",
+        ylabel=f"speed-up in reaching {summary.target:.2g} (\N{MULTIPLICATION SIGN})",
+        title="Speed-up",
+    )
+    axes.legend(loc="lower right", frameon=False, fontsize=7.5, handlelength=2.2, borderaxespad=0.2)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)

@@ -1,0 +1,148 @@
+"""The summary of a scaling study: the numbers a reader quotes, computed from records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sop_bench.errors import CorruptDataError
+from sop_bench.studies.records import CONTROL, Records
+from sop_bench.studies.stats import (
+    RESAMPLES,
+    Interval,
+    Outcomes,
+    Resampling,
+    TimeToTarget,
+    curve_band,
+    finite,
+    minimum_detectable_effect,
+    scaling,
+    wilson,
+)
+
+_BOOTSTRAP_SEED = 20260103  # any constant: the same records always give the same intervals
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fleet size, all seeds together.
+
+    Attributes:
+        success_end: Success at the end of the study.
+        time_to_target_s, speedup: As defined in `sop_bench.studies.stats`.
+        robot_minutes_to_target: Fleet size times the time to target; a lower bound if seeds are censored.
+        operator_minutes: Attention charged over the whole study, mean over seeds.
+    """
+
+    robots: int
+    success_end: Interval
+    time_to_target_s: TimeToTarget
+    speedup: Interval
+    robot_minutes_to_target: float
+    operator_minutes: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "robots": self.robots,
+            "success_end": self.success_end.as_dict(),
+            "time_to_target_s": self.time_to_target_s.as_dict(),
+            "speedup": self.speedup.as_dict(),
+            "robot_minutes_to_target": finite(self.robot_minutes_to_target),
+            "operator_minutes": finite(self.operator_minutes),
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A whole study.
+
+    Attributes:
+        curves: Fleet size to one interval per evaluation time (`CONTROL` for the control), for figures.
+        minimum_detectable_effect: Smallest rise above the target's rate that two arms would show.
+    """
+
+    profile: str
+    target: float
+    seeds: list[int]
+    times_s: tuple[float, ...]
+    scenes: int
+    pretrained_success: Interval
+    control_success_end: Interval
+    cells: tuple[Cell, ...]
+    curves: Mapping[int, list[Interval]]
+    minimum_detectable_effect: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.times_s[-1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of ``summary.json``."""
+        return {
+            "profile": self.profile,
+            "target": self.target,
+            "duration_s": self.duration_s,
+            "evaluation_scenes": self.scenes,
+            "minimum_detectable_effect": finite(self.minimum_detectable_effect),
+            "seeds": self.seeds,
+            "pretrained_success": self.pretrained_success.as_dict(),
+            "control_success_end": self.control_success_end.as_dict(),
+            "cells": [cell.as_dict() for cell in self.cells],
+        }
+
+
+def summarise(records: Records, *, target: float, profile: str = "", resamples: int = RESAMPLES) -> Summary:
+    """Reduce `records` to a `Summary`; the smallest fleet is the baseline of the speed-up.
+
+    Raises:
+        CorruptDataError: Some evaluation is missing.
+    """
+    fleets = {n: records.outcomes(n) for n in records.fleets}
+    if not fleets:
+        raise CorruptDataError("The records hold no fleet, only a control. Run the study again.")
+    seeds, _, scenes = next(iter(fleets.values())).shape
+    rng = np.random.default_rng(_BOOTSTRAP_SEED)
+    resampling = Resampling.draw(seeds, scenes, rng, resamples)
+    arms = {CONTROL: records.outcomes(CONTROL), **fleets}
+    curves = {n: _at_least_wilson(curve_band(o, resampling), o) for n, o in arms.items()}
+    found = scaling(records.times_s, fleets, target, resampling, baseline=min(fleets))
+    cells = tuple(
+        Cell(
+            robots=n,
+            success_end=curves[n][-1],
+            time_to_target_s=gained.time_to_target_s,
+            speedup=gained.speedup,
+            robot_minutes_to_target=n * gained.time_to_target_s.interval.mean / 60,
+            operator_minutes=records.operator_minutes(n),
+        )
+        for n, gained in sorted(found.items())
+    )
+    return Summary(
+        profile=profile,
+        target=target,
+        seeds=records.seeds,
+        times_s=tuple(float(t) for t in records.times_s),
+        scenes=scenes,
+        pretrained_success=curves[CONTROL][0],
+        control_success_end=curves[CONTROL][-1],
+        cells=cells,
+        curves=curves,
+        minimum_detectable_effect=minimum_detectable_effect(scenes * seeds, target),
+    )
+
+
+def _at_least_wilson(band: list[Interval], outcomes: Outcomes) -> list[Interval]:
+    """The band, never narrower than if all trials were independent.
+
+    A bootstrap of nothing but successes has no width, though twenty successes prove no certainty.
+    """
+    trials = outcomes.shape[0] * outcomes.shape[2]
+    solved = outcomes.sum(axis=(0, 2))
+    wide = []
+    for interval, successes in zip(band, solved, strict=True):
+        rate = wilson(int(successes), trials)
+        wide.append(Interval(interval.mean, min(interval.low, rate.low), max(interval.high, rate.high)))
+    return wide
