@@ -82,7 +82,7 @@ _FRICTION_RANGE = (0.5, 0.8)
 _HELD_OUT_ONE_IN = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object per kind: identity is equality, and quick
 class Product:
     """One kind of grocery. Lengths in metres; the upright product stands on z = 0 of its own frame.
 

@@ -7,8 +7,10 @@ the model it was made with.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -82,9 +84,17 @@ class Renderer:
         model.vis.global_.offwidth, model.vis.global_.offheight = self._max_width, self._max_height
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        # EGL shuts down at exit: free before that, or every run would end with an ignored exception.
+        atexit.register(_close_if_alive, weakref.ref(self))
         self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = 0
+
+
+def _close_if_alive(renderer: weakref.ref[Renderer]) -> None:
+    alive = renderer()
+    if alive is not None:
+        alive.close()
 
 
 def _gl_context(width: int, height: int) -> Any:

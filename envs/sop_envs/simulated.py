@@ -112,6 +112,7 @@ class SimulatedSo101:
         reach = self._spec.max_step_rad
         executed = np.clip(requested, commanded - reach, commanded + reach)
         executed = np.clip(executed, self._spec.joint_lower_rad, self._spec.joint_upper_rad)
+        self._wake(executed != commanded)
         if self._latency_steps:
             mujoco.mj_step(situation.model, data, nstep=self._latency_steps)
         data.ctrl[:] = executed
@@ -123,6 +124,13 @@ class SimulatedSo101:
         situation.measure()
         self._outcome, reason = self._judge(situation)
         return Step(self._observe(situation), executed, self._outcome, reason)
+
+    def _wake(self, changed: NDArray[np.bool_]) -> None:
+        """Rouse the arms whose targets changed: MuJoCo lets a parked arm sleep and does not look at ctrl."""
+        velocity = self.situation.data.qvel
+        for first in range(0, _JOINTS, _JOINTS // 2):
+            if velocity[first] == 0.0 and changed[first : first + _JOINTS // 2].any():
+                velocity[first] = 1e-9
 
     def _judge(self, situation: Situation) -> tuple[Outcome, str]:
         outcome, reason = situation.outcome()

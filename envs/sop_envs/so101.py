@@ -53,6 +53,7 @@ def add_arm(
     _part(base, (0.015, 0, 0.024), (0.045, 0.034, 0.024), _SHELL)
     pan = _link(spec, base, side, "shoulder_pan", (kin.PAN_AXIS_X_M, 0, kin.PAN_AXIS_Z_M), [0, 0, 1], servo, 0.12)
     _part(pan, (0.016, 0, 0.026), (0.028, 0.024, 0.036), _SERVO)
+    pan.sleep = mujoco.mjtSleepPolicy.mjSLEEP_ALLOWED  # a parked arm costs nothing; a new target wakes it
     lift = _link(
         spec, pan, side, "shoulder_lift", (kin.LIFT_FORWARD_M, 0, kin.LIFT_UP_M), _PITCH_AXIS, servo, 0.16, (0.014, 0, 0.056)
     )

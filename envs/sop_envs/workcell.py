@@ -36,6 +36,8 @@ def workcell(station: Station) -> mujoco.MjSpec:
     spec.option.iterations = 20
     spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP  # standing products cost nothing
     spec.visual.quality.offsamples = 0
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 4
+    spec.visual.quality.numquads = 1  # with these an image takes 0.5 ms instead of 2
     spec.visual.headlight.ambient = [0.42] * 3
     spec.visual.headlight.diffuse = [0.22] * 3
     spec.visual.headlight.specular = [0.0] * 3

@@ -50,6 +50,7 @@ PARKED_LEFT_RAD = (1.25, -1.45, 1.35, 0.9, 0.0, 0.0)
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
 _BOARD, _LIP, _BIN, _TAG = (0.97, 0.96, 0.93, 1), (0.55, 0.58, 0.62, 1), (0.66, 0.60, 0.52, 1), (1, 1, 1, 1)
 _INK = (0.15, 0.16, 0.18, 1)
+_DARTS = 150
 _LOOK_AT_M = (0.238, 0.0, 0.012)
 
 
@@ -102,13 +103,14 @@ def draw_products(rng: np.random.Generator, split: Split, count: int) -> tuple[P
 def _scatter(rng: np.random.Generator, count: int, spacing_m: float) -> NDArray[np.float64]:
     """`count` places in the bin, no two closer than `spacing_m`."""
     while True:
-        places: list[NDArray[np.float64]] = []
-        for _ in range(80):
-            place = np.array([rng.uniform(*BIN_X_M), rng.uniform(*BIN_Y_M)])
-            if all(math.hypot(*(place - other)) >= spacing_m for other in places):
-                places.append(place)
-                if len(places) == count:
-                    return np.array(places)
+        darts = np.column_stack([rng.uniform(*BIN_X_M, _DARTS), rng.uniform(*BIN_Y_M, _DARTS)])
+        clear = np.ones(_DARTS, bool)
+        taken: list[int] = []
+        while len(taken) < count and clear.any():
+            taken.append(int(clear.argmax()))
+            clear &= ((darts - darts[taken[-1]]) ** 2).sum(1) >= spacing_m**2
+        if len(taken) == count:
+            return darts[taken]
 
 
 def draw_layout(rng: np.random.Generator, split: Split) -> Layout:
