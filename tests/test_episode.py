@@ -135,7 +135,7 @@ def test_a_damaged_file_is_named_and_explained(tmp_path: Path, damage: str) -> N
         path.write_text("not an episode")
     else:
         path.unlink()
-    with pytest.raises(CorruptDataError, match="one.parquet"):
+    with pytest.raises(CorruptDataError, match=r"one\.parquet"):
         load_episode(path, cameras=["front"])
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sop_bench.episode import EpisodeHeader
-from sop_bench.robot import Observation, Outcome, Robot, RobotSpec, Split, Step
+from sop_bench.robot import Expert, Observation, Outcome, Robot, RobotSpec, Split, Step
+from sop_bench.supervision.operator import expert_of
 
 _INK = {Outcome.SUCCESS: (20, 120, 60), Outcome.FAILURE: (180, 40, 30), Outcome.TIMEOUT: (150, 110, 0)}
 _CAPTION_HEIGHT = 18
@@ -65,6 +66,9 @@ class FilmedRobot:
             image = Image.fromarray(next(iter(observation.images.values())))
             picture = np.asarray(image.resize((self.size[1], self.size[0])))
         self.pictures.append(picture)
+
+    def expert(self) -> Expert:
+        return expert_of(self.robot)
 
     def close(self) -> None:
         self.robot.close()
