@@ -141,9 +141,9 @@ class PolicyConfig:
 
     @property
     def feature_dim(self) -> int:
-        """F: the visual vectors, the language vector and the grounding outputs."""
+        """F: the visual vectors, the language vector, and the grounding outputs, coarse and fine."""
         visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
-        return visual_dim + self.network.language_dim + self.label_dim
+        return visual_dim + self.network.language_dim + 2 * self.label_dim
 
     def save(self) -> dict[str, Any]:
         """Plain data, for JSON."""

@@ -17,6 +17,7 @@ from sop_bench.policy.config import CameraNetwork, NetworkConfig, PolicyConfig
 from sop_bench.robot import CameraSpec
 
 _STATE_DIM = 32  # length of the embedding of the pose that modulates the images
+_FINE_SHARE = 0.1  # of a label's standard deviation: what its fine copy resolves around zero
 
 
 class LanguageEncoder(nn.Module):
@@ -109,7 +110,7 @@ class VisionLanguageEncoder(nn.Module):
                 for camera in config.cameras
             }
         )
-        seen_dim = config.feature_dim - config.label_dim + _STATE_DIM
+        seen_dim = config.feature_dim - 2 * config.label_dim + _STATE_DIM
         self.grounding = nn.Sequential(
             nn.Linear(seen_dim, network.grounding_dim),
             nn.ReLU(),
@@ -126,7 +127,7 @@ class VisionLanguageEncoder(nn.Module):
         for name, length in (
             ("state", config.state_dim),
             ("label", config.label_dim),
-            ("feature", config.feature_dim),
+            ("feature", config.feature_dim - 2 * config.label_dim),
         ):
             self.register_buffer(f"{name}_mean", torch.zeros(length))
             self.register_buffer(f"{name}_scale", torch.ones(length))
@@ -136,7 +137,7 @@ class VisionLanguageEncoder(nn.Module):
         return self.language(tokens)
 
     def see(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw features (B, F) and the read-out of the labels in z units (B, label_dim).
+        """Visual and language vectors (B, V + language_dim), and the labels in z units (B, label_dim).
 
         Args:
             images: Camera name to (B, h, w, 3) uint8.
@@ -147,12 +148,17 @@ class VisionLanguageEncoder(nn.Module):
         condition = torch.cat([language, pose], dim=1)
         seen = [encoder(images[name], condition) for name, encoder in self.cameras.items()]
         labels = self.grounding(F.relu(torch.cat([*seen, condition], dim=1)))
-        return torch.cat([*seen, language, labels], dim=1).float(), labels.float()
+        return torch.cat([*seen, language], dim=1).float(), labels.float()
 
     def features(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
-        """(B, F) float32, each feature with about zero mean and unit scale over the pretraining scenes."""
-        raw, _ = self.see(images, language, state)
-        return (raw - self.feature_mean) / self.feature_scale
+        """(B, F) float32, of about zero mean and unit scale over the pretraining scenes.
+
+        The labels are given twice, as they are and magnified around zero: most of them are differences of
+        positions, and the last centimetre of an approach decides over the grasp.
+        """
+        raw, coarse = self.see(images, language, state)
+        fine = (coarse + self.label_mean / self.label_scale).div(_FINE_SHARE).tanh()
+        return torch.cat([(raw - self.feature_mean) / self.feature_scale, coarse, fine], dim=1)
 
     def labels(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
         """(B, label_dim) the read-out in the labels' own units, concatenated in the order of the config."""
