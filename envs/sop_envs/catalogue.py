@@ -47,7 +47,7 @@ PATTERNS = (
     "dotted",
     "lined",
 )
-RING_PATTERNS = ("plain", "banded", "tipped", "footed", "collared", "crossed", "ringed")
+RING_PATTERNS = PATTERNS[:7]
 """Patterns told apart from any side even at 3 mm a pixel; the others need a closer look."""
 
 ROUND_SHAPES = frozenset({"bottle", "jar", "can"})

@@ -1,8 +1,8 @@
 """Closed-form kinematics of one SO-101 arm, in plain floats: a call costs microseconds.
 
-Frames: everything is in the base frame of the arm (x forward, y left, z up, metres). Zero joint angles are the
-upper arm up and forearm and gripper forward; positive lift, elbow and wrist angles tilt downwards. `pitch` is
-the angle of the gripper below the horizon: pi/2 points straight down.
+Frames: everything is in the base frame of the arm (x forward, y left, z up, metres). Zero joint angles are
+the upper arm up and forearm and gripper forward; positive lift, elbow and wrist angles tilt downwards. The
+pitch is the angle of the gripper below the horizon: pi/2 points straight down.
 
 Dimensions are those of the public CAD model of the SO-ARM101.
 """
@@ -57,7 +57,9 @@ def forward(arm_rad: tuple[float, ...] | list[float]) -> TcpPose:
         + _FOREARM_M * math.cos(forearm)
         + _HAND_M * math.cos(pitch)
     )
-    height = _LIFT_Z_M + _UPPER_M * math.sin(upper) + _FOREARM_M * math.sin(forearm) - _HAND_M * math.sin(pitch)
+    height = (
+        _LIFT_Z_M + _UPPER_M * math.sin(upper) + _FOREARM_M * math.sin(forearm) - _HAND_M * math.sin(pitch)
+    )
     return TcpPose(
         PAN_AXIS_X_M + reach * math.cos(pan), reach * math.sin(pan), height, pitch, pan - roll + math.pi / 2
     )

@@ -1,5 +1,8 @@
 """Products as MuJoCo bodies: one primitive that collides, and up to five that are only looked at."""
 
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import math

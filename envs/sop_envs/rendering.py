@@ -5,6 +5,9 @@ primitives only, so neither the OpenGL context nor MuJoCo's own (which holds mes
 the model it was made with.
 """
 
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import atexit
@@ -133,8 +136,8 @@ class LazyImages(Mapping[str, NDArray[np.uint8]]):
                 raise KeyError(name)
             if not self._is_current():
                 raise ContractError(
-                    f"Image {name!r} was first asked for after its robot had moved on; images are rendered on "
-                    f"demand. Read observation.images[{name!r}] before the next step or reset."
+                    f"Image {name!r} was first asked for after its robot had moved on; images are rendered "
+                    f"on demand. Read observation.images[{name!r}] before the next step or reset."
                 )
             self._rendered[name] = self._render(self._cameras[name])
         return self._rendered[name]

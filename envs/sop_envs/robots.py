@@ -8,5 +8,5 @@ from sop_envs.tasks import TASKS
 
 
 def make_so101(station_seed: int = 0) -> SimulatedSo101:
-    """A simulated bimanual SO-101 desk; seed 0 is the nominal one, others are drawn (see `sop_envs.station`)."""
+    """A simulated bimanual SO-101 desk; seed 0 is nominal, others are drawn (`sop_envs.station`)."""
     return SimulatedSo101(draw_station(station_seed), TASKS)

@@ -1,5 +1,8 @@
 """The bimanual SO-101 in MuJoCo, behind the `Robot` interface."""
 
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import zlib
@@ -106,7 +109,9 @@ class SimulatedSo101:
         situation = self.situation
         requested = checked_action(self._spec, action_rad)
         if self._outcome is not Outcome.RUNNING:
-            raise ContractError(f"The episode is over ({self._outcome.value}). Call reset before the next step.")
+            raise ContractError(
+                f"The episode is over ({self._outcome.value}). Call reset before the next step."
+            )
         data = situation.data
         commanded = data.ctrl.astype(np.float32)
         reach = self._spec.max_step_rad
@@ -150,9 +155,7 @@ class SimulatedSo101:
     def labels(self) -> Mapping[str, NDArray[np.float32]]:
         return self.situation.labels()
 
-    def labelled_scene(
-        self, task: str, rng: np.random.Generator, *, split: Split = "train"
-    ) -> LabelledScene:
+    def labelled_scene(self, task: str, rng: np.random.Generator, *, split: Split = "train") -> LabelledScene:
         if task not in self._tasks:
             raise unknown_name("task", task, self._tasks)
         still = self._tasks[task].still(self.station, rng, split)

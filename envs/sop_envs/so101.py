@@ -1,5 +1,8 @@
 """The SO-101 arm as a tree of MuJoCo primitives, and the names and limits of its joints."""
 
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import math
@@ -51,23 +54,57 @@ def add_arm(
     """Mount an arm with its base frame at `base_m` (world); `grip` is the sliding friction of its pads."""
     base = spec.worldbody.add_body(name=f"{side}_base", pos=base_m)
     _part(base, (0.015, 0, 0.024), (0.045, 0.034, 0.024), _SHELL)
-    pan = _link(spec, base, side, "shoulder_pan", (kin.PAN_AXIS_X_M, 0, kin.PAN_AXIS_Z_M), [0, 0, 1], servo, 0.12)
+    pan = _link(
+        spec, base, side, "shoulder_pan", (kin.PAN_AXIS_X_M, 0, kin.PAN_AXIS_Z_M), [0, 0, 1], servo, 0.12
+    )
     _part(pan, (0.016, 0, 0.026), (0.028, 0.024, 0.036), _SERVO)
     pan.sleep = mujoco.mjtSleepPolicy.mjSLEEP_ALLOWED  # a parked arm costs nothing; a new target wakes it
     lift = _link(
-        spec, pan, side, "shoulder_lift", (kin.LIFT_FORWARD_M, 0, kin.LIFT_UP_M), _PITCH_AXIS, servo, 0.16, (0.014, 0, 0.056)
+        spec,
+        pan,
+        side,
+        "shoulder_lift",
+        (kin.LIFT_FORWARD_M, 0, kin.LIFT_UP_M),
+        _PITCH_AXIS,
+        servo,
+        0.16,
+        (0.014, 0, 0.056),
     )
     slant = math.atan2(kin.UPPER_FORWARD_M, kin.UPPER_UP_M)
-    _part(lift, (0.014, 0, 0.056), (0.014, 0.020, 0.066), _SHELL, (math.cos(slant / 2), 0, math.sin(slant / 2), 0))
+    _part(
+        lift,
+        (0.014, 0, 0.056),
+        (0.014, 0.020, 0.066),
+        _SHELL,
+        (math.cos(slant / 2), 0, math.sin(slant / 2), 0),
+    )
     elbow = _link(
-        spec, lift, side, "elbow_flex", (kin.UPPER_FORWARD_M, 0, kin.UPPER_UP_M), _PITCH_AXIS, servo, 0.14, (0.067, 0, 0)
+        spec,
+        lift,
+        side,
+        "elbow_flex",
+        (kin.UPPER_FORWARD_M, 0, kin.UPPER_UP_M),
+        _PITCH_AXIS,
+        servo,
+        0.14,
+        (0.067, 0, 0),
     )
     _part(elbow, (0.067, 0, 0.003), (0.076, 0.017, 0.013), _SHELL)
     wrist = _link(
-        spec, elbow, side, "wrist_flex", (kin.FOREARM_FORWARD_M, 0, kin.FOREARM_UP_M), _PITCH_AXIS, servo, 0.09, (0.03, 0, 0)
+        spec,
+        elbow,
+        side,
+        "wrist_flex",
+        (kin.FOREARM_FORWARD_M, 0, kin.FOREARM_UP_M),
+        _PITCH_AXIS,
+        servo,
+        0.09,
+        (0.03, 0, 0),
     )
     _part(wrist, (0.028, 0, 0), (0.034, 0.015, 0.016), _SERVO)
-    hand = _link(spec, wrist, side, "wrist_roll", (kin.WRIST_TO_ROLL_M, 0, 0), [1, 0, 0], servo, 0.09, (0.03, -0.02, 0))
+    hand = _link(
+        spec, wrist, side, "wrist_roll", (kin.WRIST_TO_ROLL_M, 0, 0), [1, 0, 0], servo, 0.09, (0.03, -0.02, 0)
+    )
     _add_gripper(spec, hand, side, servo, grip)
 
 
@@ -96,23 +133,26 @@ def _link(
     force = servo.gripper_force_limit_nm if is_gripper else servo.force_limit_nm
     actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     if is_gripper:
-        actuator.set_to_position(
-            kp=servo.gripper_stiffness_nm_per_rad, kv=servo.gripper_damping_nms_per_rad
-        )
+        actuator.set_to_position(kp=servo.gripper_stiffness_nm_per_rad, kv=servo.gripper_damping_nms_per_rad)
     else:
         actuator.set_to_position(kp=servo.stiffness_nm_per_rad)
     actuator.forcelimited, actuator.forcerange = True, [-force, force]
     return body
 
 
-def _add_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody, side: str, servo: ServoParameters, grip: float) -> None:
+def _add_gripper(
+    spec: mujoco.MjSpec, hand: mujoco.MjsBody, side: str, servo: ServoParameters, grip: float
+) -> None:
     """The fixed finger, the hinged jaw and the wrist camera."""
     finger_y = _FIXED_PAD_Y_M - 2 * _PAD_HALF_M[1] - 0.004
     _part(hand, (0.006, -0.008, 0), (0.018, 0.038, 0.014), _SERVO, collides=True)
     _part(hand, (0.060, finger_y, 0), (0.046, 0.004, 0.009), _FINGER, collides=True)
     _pad(hand, f"{side}_fixed_pad", (_PAD_X_M, _FIXED_PAD_Y_M - _PAD_HALF_M[1], 0), (1, 0, 0, 0), grip)
     hand.add_camera(
-        name=f"wrist_{side}", pos=[-0.010, 0.004, 0.052], fovy=70, quat=_camera_along_fingers(math.radians(24))
+        name=f"wrist_{side}",
+        pos=[-0.010, 0.004, 0.052],
+        fovy=70,
+        quat=_camera_along_fingers(math.radians(24)),
     )
     jaw = _link(spec, hand, side, "gripper", _JAW_PIVOT_M, [0, 0, 1], servo, 0.03, (0.04, 0, 0))
     # The jaw's parts are laid out in the hand frame as they are when parallel, then turned back to zero.
@@ -124,7 +164,9 @@ def _add_gripper(spec: mujoco.MjSpec, hand: mujoco.MjsBody, side: str, servo: Se
         return dx * math.cos(turn) - dy * math.sin(turn), dx * math.sin(turn) + dy * math.cos(turn), 0.0
 
     jaw_face = _FIXED_PAD_Y_M + _PRODUCT_GAP_M
-    _part(jaw, in_jaw(0.060, jaw_face + 2 * _PAD_HALF_M[1] + 0.004), (0.046, 0.004, 0.009), _FINGER, quat, True)
+    _part(
+        jaw, in_jaw(0.060, jaw_face + 2 * _PAD_HALF_M[1] + 0.004), (0.046, 0.004, 0.009), _FINGER, quat, True
+    )
     _pad(jaw, f"{side}_jaw_pad", in_jaw(_PAD_X_M, jaw_face + _PAD_HALF_M[1]), quat, grip)
 
 
@@ -160,7 +202,11 @@ def _part(
 
 
 def _pad(
-    body: mujoco.MjsBody, name: str, centre_m: tuple[float, float, float], quat: tuple[float, ...], grip: float
+    body: mujoco.MjsBody,
+    name: str,
+    centre_m: tuple[float, float, float],
+    quat: tuple[float, ...],
+    grip: float,
 ) -> None:
     body.add_geom(
         name=name,

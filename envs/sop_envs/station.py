@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Station:
     light_warmth: float = 0.0
     friction_gain: float = 1.0
     table_height_m: float = 0.0
-    servo: ServoParameters = ServoParameters()
+    servo: ServoParameters = field(default_factory=ServoParameters)
 
     def record(self) -> dict[str, float | int | str]:
         """Plain data for `RobotSpec.station`."""
@@ -80,22 +80,4 @@ def draw_station(seed: int) -> Station:
             joint_friction_nm=float(nominal.joint_friction_nm * rng.uniform(0.7, 1.3)),
             latency_s=0.004 * int(rng.integers(2, 8)),
         ),
-    )
-
-
-def jittered(station: Station, rng: np.random.Generator) -> Station:
-    """`station` with its camera and lamp disturbed once more, as fleet mates' are: for perception pretraining."""
-    other = draw_station(int(rng.integers(1, 2**31)))
-
-    def plus(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
-        return a[0] + b[0], a[1] + b[1], a[2] + b[2]
-
-    return replace(
-        station,
-        camera_offset_m=plus(station.camera_offset_m, other.camera_offset_m),
-        camera_tilt_rad=plus(station.camera_tilt_rad, other.camera_tilt_rad),
-        camera_fovy_deg=station.camera_fovy_deg + other.camera_fovy_deg,
-        light_offset_m=plus(station.light_offset_m, other.light_offset_m),
-        light_gain=station.light_gain * other.light_gain,
-        light_warmth=station.light_warmth + other.light_warmth,
     )

@@ -1,8 +1,11 @@
 """The desk that every task starts from: two arms, a table, lamps and cameras.
 
-World frame: x away from the robot, y to its left, z up, metres; the two arm bases stand at z = 0 and the table
-top at `Station.table_height_m`.
+World frame: x away from the robot, y to its left, z up, metres; the two arm bases stand at z = 0 and the
+table top at `Station.table_height_m`.
 """
+
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import math
 import mujoco
 import numpy as np
 
-from sop_envs.products import ARM_BIT, FIXTURE_BIT, PRODUCT_BIT, add_product
+from sop_envs.products import ARM_BIT, FIXTURE_BIT, PRODUCT_BIT
 from sop_envs.so101 import SIDES, add_arm
 from sop_envs.station import Station
 
@@ -19,10 +22,9 @@ PHYSICS_STEP_S = 0.004
 BASE_Y_M = {"left": 0.15, "right": -0.15}
 PAD_FRICTION = 1.5
 _TABLE_FRICTION = 0.45
+_LAMP, _AMBIENT, _HEADLIGHT = 0.50, 0.38, 0.16  # brightness; white surfaces stay just below saturation
 _TABLE_RGBA = (0.80, 0.76, 0.69, 1)
 _FLOOR_RGBA = (0.36, 0.38, 0.42, 1)
-
-__all__ = ["BASE_Y_M", "PHYSICS_STEP_S", "add_camera", "add_fixture", "add_product", "workcell"]
 
 
 def workcell(station: Station) -> mujoco.MjSpec:
@@ -38,8 +40,8 @@ def workcell(station: Station) -> mujoco.MjSpec:
     spec.visual.quality.offsamples = 0
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 4
     spec.visual.quality.numquads = 1  # with these an image takes 0.5 ms instead of 2
-    spec.visual.headlight.ambient = [0.42] * 3
-    spec.visual.headlight.diffuse = [0.22] * 3
+    spec.visual.headlight.ambient = [_AMBIENT] * 3
+    spec.visual.headlight.diffuse = [_HEADLIGHT] * 3
     spec.visual.headlight.specular = [0.0] * 3
     spec.visual.map.znear, spec.visual.map.zfar = 0.02, 20.0
     spec.stat.extent, spec.stat.center = 0.5, [0.2, 0, 0.1]
@@ -55,15 +57,14 @@ def workcell(station: Station) -> mujoco.MjSpec:
         conaffinity=ARM_BIT | PRODUCT_BIT,
         condim=3,
     )
-    warm, gain = station.light_warmth, station.light_gain
     spec.worldbody.add_light(
         name="lamp",
-        pos=np.array([0.6, 0.2, 1.2]) + station.light_offset_m,
+        pos=[0.6, 0.2, 1.2],
         dir=[-0.35, -0.2, -1.0],
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         castshadow=False,
-        diffuse=np.array([1 + warm, 1.0, 1 - warm]) * 0.55 * gain,
-        specular=[0.08] * 3,
+        diffuse=[_LAMP] * 3,
+        specular=[0.05] * 3,
         ambient=[0.0] * 3,
     )
     for side in SIDES:
@@ -118,17 +119,21 @@ def add_camera(
     )
 
 
-def jitter_camera(spec: mujoco.MjSpec, name: str, station: Station) -> None:
-    """Displace a camera as the station's mount does."""
-    camera = spec.camera(name)
+def disturb_view(spec: mujoco.MjSpec, camera_name: str, station: Station) -> None:
+    """Displace a camera and the lamp as those of `station` are; disturbances add up."""
+    camera = spec.camera(camera_name)
     camera.pos = camera.pos + station.camera_offset_m
     camera.fovy = camera.fovy + station.camera_fovy_deg
     turn, turned = np.zeros(4), np.zeros(4)
     tilt = np.array(station.camera_tilt_rad)
     angle = float(np.linalg.norm(tilt))
-    mujoco.mju_axisAngle2Quat(turn, tilt / angle if angle > 0 else np.array([1.0, 0, 0]), angle)
+    mujoco.mju_axisAngle2Quat(turn, tilt / angle if angle > 0 else np.array([1.0, 0.0, 0.0]), angle)
     mujoco.mju_mulQuat(turned, camera.quat, turn)
     camera.quat = turned
+    lamp = spec.light("lamp")
+    lamp.dir = lamp.dir - np.array(station.light_offset_m)  # the lamp hangs about 1 m above
+    warmth = np.array([1 + station.light_warmth, 1.0, 1 - station.light_warmth])
+    lamp.diffuse = lamp.diffuse * warmth * station.light_gain
 
 
 def _matrix_to_quat(matrix: np.ndarray) -> np.ndarray:

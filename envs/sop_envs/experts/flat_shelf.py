@@ -1,8 +1,8 @@
 """The scripted expert of ``restock/flat-shelf``: demonstrator and intervening human.
 
-It remembers nothing. Each call looks at the state, decides which move is due (fetch, carry, put back, let go)
-and takes one step of it: the *commanded* TCP moves towards a way-point. Commanding from the measured pose would
-never overcome servo friction, and an integrator would be a memory.
+It remembers nothing. Each call looks at the state, decides which move is due (fetch, carry, put back, let
+go) and takes one step of it: the *commanded* TCP moves towards a way-point. Commanding from the measured
+pose would never overcome servo friction, and an integrator would be a memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
 
 @dataclass(frozen=True)
 class _Move:
-    """A way-point of the TCP (height above the table), a jaw target, and the yaw to turn the jaw to, if any."""
+    """A way-point of the TCP (height above the table), a jaw target, and a yaw for the jaw, if any."""
 
     x_m: float
     y_m: float
@@ -133,12 +133,11 @@ class FlatShelfExpert:
         lateral = math.hypot(s.tcp.x_m - x, s.tcp.y_m - y)
         opened = s.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
         at_grasp_height = abs(height - grasp) < 0.014
-        if at_grasp_height and self._between_pads(item) and (not opened or lateral < FUNNEL_M):
-            if not opened or height - grasp < 0.006:
-                return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
-        if not opened and s.jaw_rad < 0.6 and height < HOVER_M - 0.02:
-            if s.touched:
-                return self._stay(JAW_OPEN_RAD)  # let go of what it was
+        arrived = lateral < FUNNEL_M and height - grasp < 0.006
+        if at_grasp_height and self._between_pads(item) and (arrived or not opened):
+            return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
+        if not opened and s.jaw_rad < 0.6 and height < HOVER_M - 0.02 and s.touched:
+            return self._stay(JAW_OPEN_RAD)  # let go of what it was
         progress = min(1.0, max(0.0, (HOVER_M - height) / (HOVER_M - grasp)))
         allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
         turned = abs(s.tcp.jaw_yaw_rad - yaw) < 0.20
@@ -185,7 +184,9 @@ class FlatShelfExpert:
         inside = (places[:, 0] > BIN_X_M[0] - 0.005) & (places[:, 0] < BIN_X_M[1] + 0.003)
         inside &= np.abs(places[:, 1]) < BIN_Y_M[1] + 0.005
         gap = np.linalg.norm(places[:, None] - others[None], axis=2).min(axis=1)
-        cost = np.linalg.norm(places - here, axis=1) + 10 * np.maximum(0, SPACING_M - 0.008 - gap) + 10 * ~inside
+        cost = (
+            np.linalg.norm(places - here, axis=1) + 10 * np.maximum(0, SPACING_M - 0.008 - gap) + 10 * ~inside
+        )
         return np.array([*places[cost.argmin()], 0.0])
 
     # ------------------------------------------------------------------------------------------- assessing

@@ -1,15 +1,19 @@
 """``restock/flat-shelf``: pick the named product out of a bin of many and stand it in its facing.
 
 All positions are in the base frame of the right arm (x away from the robot, y to its left, z up, metres),
-heights are above the table top. "Left" and "right" are those of the front camera, which looks at the shelf as a
-customer does: the left slot is on the robot's right.
+heights are above the table top. "Left" and "right" are those of the front camera, which looks at the shelf
+as a customer does: the left slot is on the robot's right.
 """
+
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import mujoco
 import numpy as np
@@ -18,11 +22,12 @@ from numpy.typing import NDArray
 from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome, Split
 from sop_envs import kinematics as kin
-from sop_envs.catalogue import PATTERNS, RING_PATTERNS, Product, all_products, products_of
+from sop_envs.catalogue import COLOURS, PATTERNS, RING_PATTERNS, SHAPES, Product, all_products
 from sop_envs.experts.flat_shelf import FlatShelfExpert
+from sop_envs.products import add_product
 from sop_envs.so101 import JAW_OPEN_RAD, JOINTS
-from sop_envs.station import Station, jittered
-from sop_envs.workcell import BASE_Y_M, add_camera, add_fixture, add_product, jitter_camera, workcell
+from sop_envs.station import Station, draw_station
+from sop_envs.workcell import BASE_Y_M, add_camera, add_fixture, disturb_view, workcell
 
 NAME, VERSION, TIME_LIMIT_S = "restock/flat-shelf", "1", 12.0
 
@@ -48,8 +53,8 @@ HOME_TCP_M = (0.205, 0.0, 0.125)
 PARKED_LEFT_RAD = (1.25, -1.45, 1.35, 0.9, 0.0, 0.0)
 
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
-_BOARD, _LIP, _BIN, _TAG = (0.97, 0.96, 0.93, 1), (0.55, 0.58, 0.62, 1), (0.66, 0.60, 0.52, 1), (1, 1, 1, 1)
-_INK = (0.15, 0.16, 0.18, 1)
+_BOARD, _MAT, _BIN = (0.84, 0.85, 0.86, 1), (0.70, 0.74, 0.79, 1), (0.60, 0.54, 0.46, 1)
+_LIP, _TAG, _INK = (0.50, 0.53, 0.57, 1), (0.98, 0.97, 0.92, 1), (0.12, 0.13, 0.15, 1)
 _DARTS = 150
 _LOOK_AT_M = (0.238, 0.0, 0.012)
 
@@ -79,25 +84,40 @@ class Layout:
 
 def draw_products(rng: np.random.Generator, split: Split, count: int) -> tuple[Product, ...]:
     """A target, one like it in colour, one like it in shape, and others; now and then a label-only twin."""
-    pool = all_products() if split == "test" else products_of("train")
-    candidates = products_of(split)
+    pool = all_products()
+    colour, pattern, shape, held_out = _catalogue_columns()
+    fresh = np.ones(len(pool), bool) if split == "test" else ~held_out  # not chosen yet, and allowed
+    chosen: list[int] = []
+
+    def choose(matches: NDArray[np.bool_]) -> int:
+        options = np.flatnonzero(matches & fresh)
+        chosen.append(int(options[rng.integers(len(options))]))
+        fresh[chosen[-1]] = False
+        return chosen[-1]
+
     twin = rng.random() < LABEL_ONLY_SHARE
+    ring_like = pattern < len(RING_PATTERNS)
+    target = choose((held_out == (split == "test")) & (ring_like | (not twin)))
+    same_colour, same_shape = colour == colour[target], shape == shape[target]
     if twin:
-        candidates = tuple(p for p in candidates if p.pattern in RING_PATTERNS)
-    target = candidates[rng.integers(len(candidates))]
-    chosen = [target]
-
-    def add(matches) -> None:
-        options = [p for p in pool if p not in chosen and matches(p)]
-        chosen.append(options[rng.integers(len(options))])
-
-    if twin:
-        add(lambda p: (p.colour, p.shape) == (target.colour, target.shape) and p.pattern in RING_PATTERNS)
-    add(lambda p: p.colour == target.colour and p.shape != target.shape)
-    add(lambda p: p.shape == target.shape and p.colour != target.colour)
+        choose(same_colour & same_shape & ring_like)
+    choose(same_colour & ~same_shape)
+    choose(same_shape & ~same_colour)
     while len(chosen) < count:
-        add(lambda p: (p.colour, p.shape) not in {(c.colour, c.shape) for c in chosen})
-    return tuple(chosen)
+        kinds = colour * len(SHAPES) + shape
+        choose(~np.isin(kinds, kinds[chosen]))
+    return tuple(pool[index] for index in chosen)
+
+
+@cache
+def _catalogue_columns() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Colour, pattern and shape of every product as numbers, and whether it is held out."""
+    words = [
+        (list(COLOURS).index(p.colour), PATTERNS.index(p.pattern), SHAPES.index(p.shape))
+        for p in all_products()
+    ]
+    colour, pattern, shape = np.array(words).T
+    return colour, pattern, shape, np.array([product.held_out for product in all_products()])
 
 
 def _scatter(rng: np.random.Generator, count: int, spacing_m: float) -> NDArray[np.float64]:
@@ -130,7 +150,7 @@ def draw_layout(rng: np.random.Generator, split: Split) -> Layout:
 
 
 def draw_still(rng: np.random.Generator, split: Split) -> Layout:
-    """A random picture: any yaw, a quarter of the products on the shelf, the arm anywhere, perhaps gripping."""
+    """A random picture: any yaw, a quarter of the products on the shelf, the arm anywhere."""
     count = int(rng.choice(ITEM_COUNTS))
     products = draw_products(rng, split, count)
     positions = _scatter(rng, count, 0.050)
@@ -151,8 +171,9 @@ def draw_still(rng: np.random.Generator, split: Split) -> Layout:
     return Layout(products, positions, yaws, 0, int(rng.integers(len(SLOTS))), arm_rad)
 
 
-def build(station: Station, layout: Layout) -> mujoco.MjModel:
-    """Compile the desk with its bin, its shelf and the products of `layout`."""
+@lru_cache(maxsize=16)
+def _furnished(station: Station) -> mujoco.MjSpec:
+    """The desk of `station` with bin, shelf and cameras; building it takes longer than copying it."""
     spec = workcell(station)
     dy, dz = BASE_Y_M["right"], station.table_height_m
     low_x, high_x = BIN_X_M[0] - 0.030, BIN_X_M[1] + 0.025
@@ -167,22 +188,32 @@ def build(station: Station, layout: Layout) -> mujoco.MjModel:
         fixture((mid_x, side * half_y, 0.006), ((high_x - low_x) / 2, 0.003, 0.006), _LIP, True)
     shelf_y, near_x, far_x = SLOT_Y_M[2] + 0.042, high_x + 0.004, SLOT_X_M + 0.034
     middle_x, half_x = (near_x + far_x) / 2, (far_x - near_x) / 2
-    fixture((middle_x, 0, -0.0010), (half_x, shelf_y, 0.0014), _BOARD)
+    fixture((middle_x, 0, -0.0012), (half_x, shelf_y, 0.0014), _BOARD)
     fixture((far_x, 0, 0.002), (0.003, shelf_y, 0.002), _LIP, True)  # lips of 4 mm in front and at the sides;
     for side in (-1, 1):  # between slots the opening jaw would catch them
         fixture((middle_x, side * shelf_y, 0.002), (half_x, 0.003, 0.002), _LIP, True)
-    for number, y in enumerate(SLOT_Y_M, start=1):  # price tags with one, two, three bars
-        fixture((far_x + 0.012, y, 0.004), (0.008, 0.022, 0.004), _TAG)
+    for number, y in enumerate(SLOT_Y_M, start=1):  # a mat in each facing; tags with one, two, three bars
+        fixture((SLOT_X_M, y, -0.0008), (0.024, 0.026, 0.0014), _MAT)
+        fixture((far_x + 0.013, y, 0.004), (0.009, 0.024, 0.004), _TAG)
         for bar in range(number):
-            offset = (bar - (number - 1) / 2) * 0.011
-            fixture((far_x + 0.012, y + offset, 0.0045), (0.006, 0.0030, 0.0042), _INK)
-    for item, product in enumerate(layout.products):
-        x, y = layout.positions_m[item]
-        add_product(spec, f"item{item}", product, np.array([x, y + dy, dz]), layout.yaws_rad[item])
+            offset = (bar - (number - 1) / 2) * 0.012
+            fixture((far_x + 0.013, y + offset, 0.0047), (0.0065, 0.0032, 0.0042), _INK)
     x, y, z = _LOOK_AT_M
     add_camera(spec, "front", (x, y + dy, z), 0.66, 0.0, math.radians(50), 20.0)
-    jitter_camera(spec, "front", station)
-    add_camera(spec, "viewer", (0.19, -0.07, 0.06), 0.85, 0.45, math.radians(34), 40.0)
+    add_camera(spec, "viewer", (0.17, -0.09, 0.07), 0.80, 0.42, math.radians(32), 36.0)
+    disturb_view(spec, "front", station)
+    return spec
+
+
+def build(station: Station, layout: Layout, view: Station | None = None) -> mujoco.MjModel:
+    """Compile the desk with the products of `layout`; `view` disturbs camera and lamp further."""
+    spec = _furnished(station).copy()
+    for item, product in enumerate(layout.products):
+        x, y = layout.positions_m[item]
+        place = np.array([x, y + BASE_Y_M["right"], station.table_height_m])
+        add_product(spec, f"item{item}", product, place, layout.yaws_rad[item])
+    if view is not None:
+        disturb_view(spec, "front", view)
     return spec.compile()
 
 
@@ -195,9 +226,9 @@ class FlatShelfSituation:
     `measure` must have run after the last physics step; everything else reads what it found.
     """
 
-    def __init__(self, station: Station, layout: Layout) -> None:
+    def __init__(self, station: Station, layout: Layout, view: Station | None = None) -> None:
         self.layout = layout
-        self.model = build(station, layout)
+        self.model = build(station, layout, view)
         self.data = mujoco.MjData(self.model)
         self.table_m = station.table_height_m
         self.goal_item, self.goal_slot = layout.goal_item, layout.goal_slot
@@ -282,7 +313,9 @@ class FlatShelfSituation:
     def knocked_over(self, item: int) -> bool:
         """Lies on its side, and nobody holds it."""
         low = self.item_m[item, 2] < 0.03
-        return bool(self.upright_cosine[item] < 0.5 and low and self.at_rest(item) and item not in self.touched)
+        return bool(
+            self.upright_cosine[item] < 0.5 and low and self.at_rest(item) and item not in self.touched
+        )
 
     def out_of_reach(self, item: int) -> bool:
         """Rests where the arm cannot grasp it, or fell off the table."""
@@ -360,4 +393,5 @@ class FlatShelf:
         return FlatShelfSituation(station, draw_layout(rng, split))
 
     def still(self, station: Station, rng: np.random.Generator, split: Split) -> FlatShelfSituation:
-        return FlatShelfSituation(jittered(station, rng), draw_still(rng, split))
+        view = draw_station(int(rng.integers(1, 2**31)))
+        return FlatShelfSituation(station, draw_still(rng, split), view)

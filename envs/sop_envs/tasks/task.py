@@ -9,6 +9,9 @@ The robot steps MuJoCo; the task says what stands on the desk and how it goes. I
         outcome, reason = situation.outcome()
 """
 
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
