@@ -1,7 +1,7 @@
-"""Policies on disk: one safetensors file holds the weights, the statistics and the words that go with them.
+"""Policies on disk: one safetensors file with weights, statistics and words together.
 
-A checkpoint is whole; an update holds only what post-training changed, and names the checkpoint it belongs to.
-Both are named by the SHA-256 of their content, weights and metadata together. Nothing is ever unpickled.
+A checkpoint is whole; an update holds only what post-training changed, and names its base checkpoint. Both
+are named by the SHA-256 of their content, weights and metadata together. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def apply_update(policy: CompactVLA, data: bytes, base: PolicyVersion) -> Policy
     if metadata["base"] != base.content_hash:
         raise ContractError(
             f"Update {version} was made for checkpoint {metadata['base'][:8]}, and this policy started from "
-            f"{base.content_hash[:8]}; allowed: updates of the same checkpoint. Start robots and learner from "
-            f"one file."
+            f"{base.content_hash[:8]}; allowed: updates of the same checkpoint. Start robots and learner "
+            f"from one file."
         )
     policy.load_update({name: value.float() for name, value in tensors.items()}, version)
     return version
@@ -212,7 +212,7 @@ def _parsed(data: bytes, expected: str, what: str) -> tuple[dict[str, Tensor], d
         ) from error
     if found != expected:
         raise ConfigurationError(
-            f"{what} is of format {found!r}; allowed here: {expected!r}. Give a checkpoint where a checkpoint "
-            f"is asked for, and an update where an update is."
+            f"{what} is of format {found!r}; allowed here: {expected!r}. Give a checkpoint where a "
+            f"checkpoint is asked for, and an update where an update is."
         )
     return tensors, metadata, PolicyVersion(metadata["number"], hashlib.sha256(data).hexdigest())

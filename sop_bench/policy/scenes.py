@@ -17,7 +17,7 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.errors import ConfigurationError, CorruptDataError
+from sop_bench.errors import ConfigurationError, CorruptDataError, RobotFaultError
 from sop_bench.robot import (
     HasExpert,
     HasLabelledScenes,
@@ -198,7 +198,10 @@ def _moments(robot: Robot, request: SceneRequest, rng: np.random.Generator) -> I
             action = expert.act() + clumsiness_rad * noise
             if fumble_steps:
                 action, fumble_steps = np.where(gripper, fumble, action), fumble_steps - 1
-            taken = robot.step(gate(action, observation.commanded_rad))
+            try:
+                taken = robot.step(gate(action, observation.commanded_rad))
+            except RobotFaultError:  # physics diverged under a fumbling hand: this episode ends here
+                break
             observation, outcome, step = taken.observation, taken.outcome, step + 1
 
 
