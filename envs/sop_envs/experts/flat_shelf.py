@@ -32,6 +32,8 @@ TOUCHDOWN_M = 0.004
 JAW_REACH_M = (-0.034, 0.042)  # lateral room between the pads of an open jaw, seen from the TCP
 PAD_HALF_M = 0.015
 
+ESCAPE_STEP_RAD = 0.15
+_RAISED_RAD = kin.steepest(0.21, 0.0, HOVER_M + 0.02) or (0.0, 0.0, 0.0, 0.0)
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
 
 
@@ -73,14 +75,20 @@ class FlatShelfExpert:
         stride = min(STEP_RANGE_M[1], max(STEP_RANGE_M[0], STEP_SHARE * distance))
         share = min(1.0, stride / distance) if distance > 1e-9 else 1.0
         x, y, z = (a + share * part for a, part in zip(at, way, strict=True))
-        arm = kin.steepest(x, y, z) or kin.steepest(*to)
-        if arm is None:
-            arm = tuple(s.commanded_arm_rad[:4])
+        arm = kin.steepest(x, y, z) or self._back_within_reach()
         pan, roll = arm[0], s.commanded_arm_rad[4]
         if move.jaw_yaw_rad is not None:
             wanted = pan + math.pi / 2 - move.jaw_yaw_rad
             roll += float(np.clip(wanted - roll, -MAX_STEP_RAD[4], MAX_STEP_RAD[4]))
         return [*arm, roll, move.jaw_rad]
+
+    def _back_within_reach(self) -> tuple[float, ...]:
+        """From a pose that a straight TCP path cannot leave: joint by joint towards a raised one, same pan."""
+        now = self._s.commanded_arm_rad[:4]
+        return tuple(
+            q + float(np.clip(target - q, -ESCAPE_STEP_RAD, ESCAPE_STEP_RAD))
+            for q, target in zip(now, (float(np.clip(now[0], -0.8, 0.8)), *_RAISED_RAD[1:]), strict=True)
+        )
 
     # -------------------------------------------------------------------------------------------- deciding
 
@@ -108,7 +116,8 @@ class FlatShelfExpert:
             if not ready:
                 return _Move(here.x_m, here.y_m, CARRY_M + 0.01, JAW_CLOSED_RAD)
             return _Move(to_x, to_y, CARRY_M, JAW_CLOSED_RAD)
-        if height > TOUCHDOWN_M:
+        pressing = tcp_height - (s.commanded_tcp.z_m - s.table_m) > 0.008
+        if height > TOUCHDOWN_M and not (pressing and height < 3 * TOUCHDOWN_M):
             descent = CARRY_M if away > PLACED_M and height > 0.02 else hanging - 0.004
             return _Move(to_x, to_y, descent, JAW_CLOSED_RAD)
         return self._stay(JAW_OPEN_RAD)
@@ -144,7 +153,9 @@ class FlatShelfExpert:
         if lateral < allowed and turned and s.jaw_rad > JAW_OPEN_RAD - 0.15:
             droop = min(0.010, max(0.0, s.commanded_tcp.z_m - s.tcp.z_m)) if height - grasp < 0.02 else 0.0
             return _Move(x, y, grasp + droop, JAW_OPEN_RAD, yaw)
-        if lateral > 0.012 and height < HOVER_M - 0.018:
+        commanded_height = s.commanded_tcp.z_m - s.table_m
+        rising = height < HOVER_M - 0.045 or commanded_height < HOVER_M - 0.004  # a stretched arm droops
+        if lateral > 0.012 and height < HOVER_M - 0.018 and rising:
             return _Move(s.commanded_tcp.x_m, s.commanded_tcp.y_m, HOVER_M, JAW_OPEN_RAD)
         return _Move(x, y, HOVER_M, JAW_OPEN_RAD, yaw)
 
