@@ -32,6 +32,8 @@ TOUCHDOWN_M = 0.004
 JAW_REACH_M = (-0.034, 0.042)  # lateral room between the pads of an open jaw, seen from the TCP
 PAD_HALF_M = 0.015
 
+FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; room to a product's middle
+ROUND_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8)  # tried in this order on what can be gripped at any yaw
 ESCAPE_STEP_RAD = 0.15
 _RAISED_RAD = kin.steepest(0.21, 0.0, HOVER_M + 0.02) or (0.0, 0.0, 0.0, 0.0)
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
@@ -145,6 +147,8 @@ class FlatShelfExpert:
         arrived = lateral < FUNNEL_M and height - grasp < 0.006
         if at_grasp_height and self._between_pads(item) and (arrived or not opened):
             return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
+        if any(self._about_to_misplace(other) for other in s.touched):
+            return self._stay(JAW_CLOSED_RAD)  # take it again before it counts as placed
         if not opened and s.jaw_rad < 0.6 and height < HOVER_M - 0.02 and s.touched:
             return self._stay(JAW_OPEN_RAD)  # let go of what it was
         progress = min(1.0, max(0.0, (HOVER_M - height) / (HOVER_M - grasp)))
@@ -165,23 +169,42 @@ class FlatShelfExpert:
 
     # ----------------------------------------------------------------------------------------- measuring
 
+    def _about_to_misplace(self, item: int) -> bool:
+        """A wrong product is just being let go in a slot."""
+        s = self._s
+        return item != s.goal_item and s.over_slot(item) is not None and self._between_pads(item)
+
     def _grasp_height(self, item: int) -> float:
         return float(np.clip(GRASP_SHARE * self._s.layout.products[item].height_m, *GRASP_RANGE_M))
 
     def _jaw_yaw(self, item: int) -> float:
-        """Across the item, and as nearly along the shelf as its symmetry permits."""
-        if self._s.layout.products[item].round:
-            return math.pi / 2
-        quarter = math.pi / 2
-        yaw = float(self._s.item_yaw_rad[item])
-        return quarter + (yaw + quarter / 2) % quarter - quarter / 2
+        """Across the item, along the shelf if possible, and with room for both fingers between neighbours."""
+        s, quarter = self._s, math.pi / 2
+        if s.layout.products[item].round:
+            choices = [quarter + turn for turn in ROUND_TURNS_RAD]
+        else:
+            yaw = (float(s.item_yaw_rad[item]) + quarter / 2) % quarter - quarter / 2
+            choices = [quarter + yaw, quarter + yaw + (-quarter if yaw > 0 else quarter)]
+        return min(choices, key=lambda choice: self._neighbours_hit(item, choice))  # the first of equals
+
+    def _neighbours_hit(self, item: int, jaw_yaw_rad: float) -> int:
+        """How many products stand where the fingers of an open jaw around `item` would come down."""
+        cosine, sine, hit = math.cos(jaw_yaw_rad), math.sin(jaw_yaw_rad), 0
+        x, y, _ = self._s.item_m[item]
+        for other in range(self._s.count):
+            dx, dy = self._s.item_m[other, 0] - x, self._s.item_m[other, 1] - y
+            along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+            in_the_way = any(abs(along - finger) < FINGER_ROOM_M for finger in FINGERS_M)
+            hit += other != item and in_the_way and abs(across) < FINGER_ROOM_M
+        return hit
 
     def _between_pads(self, item: int) -> bool:
         s = self._s
         dx, dy = s.item_m[item, 0] - s.tcp.x_m, s.item_m[item, 1] - s.tcp.y_m
         cosine, sine = math.cos(s.tcp.jaw_yaw_rad), math.sin(s.tcp.jaw_yaw_rad)
         along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
-        return JAW_REACH_M[0] < along < JAW_REACH_M[1] and abs(across) < PAD_HALF_M
+        room = s.jaw_rad > 0.0  # a closed jaw has nothing between its pads, whatever stands beside it
+        return room and JAW_REACH_M[0] < along < JAW_REACH_M[1] and abs(across) < PAD_HALF_M
 
     def _free_place(self, item: int) -> NDArray[np.float64]:
         """The free place of the bin nearest to where the item is now."""
@@ -204,7 +227,8 @@ class FlatShelfExpert:
 
     def assess(self) -> Assessment:
         s, goal = self._s, self._s.goal_item
-        lost = s.out_of_reach(goal) or s.knocked_over(goal)
+        toppled = s.upright_cosine[goal] < 0.5 and s.held != goal
+        lost = bool(toppled) or s.out_of_reach(goal)
         hazard = "lost" if lost else self._hazard()
         return Assessment(hazard, self._safe() and not hazard, not lost, self._progress())
 
