@@ -1,4 +1,4 @@
-"""Records of a scaling study that never ran, with curves like the paper's, for tests of what reads records."""
+"""Records of a scaling study that never ran, with curves like the paper's."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""What a scaling study runs: a profile chooses typed defaults, and any field can be overridden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.studies.live import CellKey
+from sop_bench.studies.paper import TARGET
+from sop_bench.studies.records import CONTROL
+
+
+@dataclass(frozen=True)
+class ScaleStudy:
+    """Success against wall-clock for several fleet sizes, and a control.
+
+    Every cell gets the same virtual duration and the same learner, so only the fleet differs.
+
+    Attributes:
+        profile: Name of the profile these values came from.
+        robots: Fleet sizes; the smallest is the baseline of the speed-up.
+        seeds: Training seeds; every one runs every fleet size and a control.
+        adapter, task: Registered robot name, and one of its tasks.
+        checkpoint: The pretrained policy that post-training starts from.
+        demos: Folder of demonstrations, the offline data; made there if it is empty.
+        demo_hours: Robot-hours of demonstrations, when they are to be made.
+        latency: ``"field"`` for upload and publish delays as measured on a real fleet, ``"zero"`` for none.
+        target: Success rate whose first crossing is timed.
+        evaluation_times_s: When the newest policy is evaluated, virtual seconds; the last ends the study.
+        evaluation_episodes: Unseen scenes of each evaluation; the same in every cell.
+    """
+
+    profile: str
+    robots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    evaluation_times_s: tuple[float, ...]
+    evaluation_episodes: int
+    checkpoint: Path
+    demos: Path
+    demo_hours: float = 0.1
+    adapter: str = "so101"
+    task: str = "restock/flat-shelf"
+    latency: str = "field"
+    target: float = TARGET
+
+    @property
+    def duration_s(self) -> float:
+        return self.evaluation_times_s[-1]
+
+    @property
+    def cells(self) -> list[CellKey]:
+        """The control and every fleet size, seed by seed."""
+        return [CellKey(seed, n) for seed in self.seeds for n in (CONTROL, *sorted(self.robots))]
+
+    def check(self) -> None:
+        """Raises `ConfigurationError` for values that make no study."""
+        if not self.robots or min(self.robots) < 1 or len(set(self.robots)) < len(self.robots):
+            raise ConfigurationError(
+                f"Fleet sizes {list(self.robots)} make no study; allowed: different whole numbers from 1 up, "
+                f"such as --robots 1,2,4. The control is always run."
+            )
+        if not self.seeds:
+            raise ConfigurationError("A study needs at least one seed; give --seeds 1 or more.")
+        if not 0 < self.target < 1:
+            raise ConfigurationError(f"Target {self.target} is no success rate; allowed: between 0 and 1.")
+        if not self.checkpoint.exists():
+            raise ConfigurationError(
+                f"No checkpoint at {self.checkpoint}. Give one with --checkpoint, or make one: "
+                f"`sop-bench demos`, then `sop-bench pretrain`."
+            )
+
+
+def _minutes(*values: float) -> tuple[float, ...]:
+    return tuple(60.0 * value for value in values)
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    # For CI: every part runs, no number means anything.
+    "smoke": {"evaluation_times_s": _minutes(0, 1, 2), "evaluation_episodes": 8},
+    # The default: minutes on two cores.
+    "desk": {"evaluation_times_s": _minutes(0, 2, 4, 6, 8, 10, 13, 16, 20), "evaluation_episodes": 100},
+    # The paper's wall-clock and trial count.
+    "paper": {
+        "evaluation_times_s": _minutes(0, 2, 4, 6, 8, 10, 13, 16, 20, 30, 45, 60, 90, 120, 150, 180),
+        "evaluation_episodes": 200,
+    },
+}
+_SEEDS = {"smoke": 1, "desk": 1, "paper": 3}
+
+
+def scale_study(
+    profile: str,
+    robots: tuple[int, ...],
+    *,
+    checkpoint: Path,
+    demos: Path,
+    seeds: int | None = None,
+    **overrides: Any,
+) -> ScaleStudy:
+    """The study of a profile, with `seeds` training seeds (numbered from 0) and any field overridden.
+
+    Raises:
+        ConfigurationError: Unknown profile, or values that make no study.
+    """
+    if profile not in PROFILES:
+        raise unknown_name("profile", profile, PROFILES)
+    count = _SEEDS[profile] if seeds is None else seeds
+    study = ScaleStudy(
+        profile=profile,
+        robots=tuple(robots),
+        seeds=tuple(range(count)),
+        checkpoint=checkpoint,
+        demos=demos,
+        **PROFILES[profile],
+    )
+    study = replace(study, **overrides)
+    study.check()
+    return study

@@ -1,0 +1,130 @@
+"""The table of a scaling study, for a terminal and for a README.
+
+``python -m sop_bench.studies.report results/scale`` prints the Markdown that stands in the README.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.table import Table
+
+from sop_bench.errors import CorruptDataError, SopBenchError
+from sop_bench.studies import records
+from sop_bench.studies.manifest import read_manifest
+from sop_bench.studies.paper import SCALING, TARGET
+from sop_bench.studies.stats import Interval
+from sop_bench.studies.summary import Cell, Summary, summarise
+
+
+def load_summary(directory: Path) -> Summary:
+    """The summary of the records in `directory`, computed anew from them and their manifest.
+
+    Raises:
+        ConfigurationError: `directory` holds no records.
+        CorruptDataError: The records or their manifest are damaged.
+    """
+    found = records.load(directory)
+    manifest = read_manifest(directory) or {}
+    try:
+        config = manifest["config"]
+        return summarise(found, target=float(config["target"]), profile=str(config["profile"]))
+    except (KeyError, TypeError) as error:
+        raise CorruptDataError(
+            f"{directory}/manifest.json does not say what was run ({error!r} is missing). Restore it, or run "
+            f"the study again."
+        ) from error
+
+
+def headers(summary: Summary) -> list[str]:
+    target = f"{summary.target:.2g}"
+    return [
+        "fleet",
+        f"success at {summary.duration_s / 60:.0f} min",
+        f"min to {target}",
+        "speed-up",
+        f"robot-min to {target}",
+        "operator-min",
+        f"paper: success / min to {TARGET:g} / speed-up",
+    ]
+
+
+def rows(summary: Summary) -> list[list[str]]:
+    """Text of every cell of the table: the pretrained policy, the control, then the fleets."""
+    return [
+        ["pretrained", _percent(summary.pretrained_success), "", "", "", "", ""],
+        ["control (no online data)", _percent(summary.control_success_end), "", "", "", "", ""],
+        *(_fleet_row(cell, len(summary.seeds)) for cell in summary.cells),
+    ]
+
+
+def _fleet_row(cell: Cell, seeds: int) -> list[str]:
+    time = cell.time_to_target_s
+    # With seeds that never got there, the mean holds the study's duration in their place: a lower bound.
+    bound = "> " if time.censored else ""
+    note = f" ({time.censored} of {seeds} seeds never)" if time.censored else ""
+    minutes = Interval(time.interval.mean / 60, time.interval.low / 60, time.interval.high / 60)
+    paper = SCALING.get(cell.robots)
+    return [
+        "1 robot" if cell.robots == 1 else f"{cell.robots} robots",
+        _percent(cell.success_end),
+        f"{bound}{minutes:.1f}{note}",
+        f"{cell.speedup:.2f}",
+        f"{bound}{cell.robot_minutes_to_target:.1f}",
+        f"{cell.operator_minutes:.1f}",
+        f"{paper.success_end:.3f} / {paper.time_to_target_min} / {paper.speedup}" if paper else "",
+    ]
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval:.3f}"
+
+
+def caption(summary: Summary) -> str:
+    """What the numbers rest on."""
+    seeds = len(summary.seeds)
+    note = (
+        "one seed: the intervals hold no variance between seeds"
+        if seeds == 1
+        else "bootstrap over seeds and scenes"
+    )
+    return (
+        f"{summary.profile} profile, {seeds} seed{'s' * (seeds > 1)}, {summary.scenes} unseen scenes per "
+        f"evaluation, {summary.duration_s / 60:.0f} virtual minutes. Brackets: 95 % intervals ({note})."
+    )
+
+
+def as_rich(summary: Summary) -> Table:
+    """The table for a terminal."""
+    table = Table(
+        title="Success and time to target by fleet size", caption=caption(summary), title_justify="left"
+    )
+    for i, header in enumerate(headers(summary)):
+        table.add_column(header, justify="left" if i == 0 else "right", style="dim" if i == 6 else "")
+    for i, row in enumerate(rows(summary)):
+        table.add_row(*row, end_section=i == 1)
+    return table
+
+
+def as_markdown(summary: Summary) -> str:
+    """The table for a README."""
+    lines = [headers(summary), ["---"] + ["---:"] * 6, *rows(summary)]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{body}\n\n{caption(summary)}\n"
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m sop_bench.studies.report DIRECTORY", file=sys.stderr)
+        return 2
+    try:
+        print(as_markdown(load_summary(Path(sys.argv[1]))))
+    except SopBenchError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
