@@ -31,6 +31,8 @@ from sop_bench.robot import (
 )
 from sop_bench.safety import SafetyGate
 
+SceneKind = Literal["still", "moment"]
+
 _SEED_BASE = 1_500_000_000  # moments are taken from scene seeds that no other collection uses
 _STRIDE_STEPS = 3  # neighbouring frames of an episode are nearly equal: keep every third
 _CLUMSINESS_RAD = (0.0, 0.02, 0.05)  # joint noise of the expert, one drawn for each episode
@@ -56,7 +58,7 @@ class SceneRequest:
     station_seed: int
     task: str
     split: Split
-    kind: Literal["still", "moment"]
+    kind: SceneKind
     cameras: tuple[str, ...]
     seed: int
     count: int
