@@ -45,6 +45,10 @@ class TcpPose:
     jaw_yaw_rad: float
     """Direction in which the jaw opens, about the vertical; exact for a gripper that points down."""
 
+    @property
+    def xyz_m(self) -> tuple[float, float, float]:
+        return self.x_m, self.y_m, self.z_m
+
 
 def forward(arm_rad: tuple[float, ...] | list[float]) -> TcpPose:
     """Where the joints (pan, lift, elbow, wrist, roll) put the TCP."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Assessment
 from sop_envs import kinematics as kin
-from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD, JOINTS, MAX_STEP_RAD
+from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD, JAW_PARALLEL_RAD, JOINTS, MAX_STEP_RAD
 
 if TYPE_CHECKING:
     from sop_envs.tasks.flat_shelf import FlatShelfSituation
@@ -29,11 +29,12 @@ GRASP_SHARE, GRASP_RANGE_M = 0.45, (0.019, 0.025)  # grasp height: just above th
 ALIGNED_M, FUNNEL_M = 0.008, 0.016  # lateral error allowed at the start and at the end of a descent
 PLACED_M = 0.008
 TOUCHDOWN_M = 0.004
-JAW_REACH_M = (-0.034, 0.042)  # lateral room between the pads of an open jaw, seen from the TCP
-PAD_HALF_M = 0.015
+FIXED_FACE_M, JAW_FACE_M, JAW_LEVER_M = -0.034, -0.007, 0.075  # where the pads are, seen from the TCP
+CENTRED_M, SLIPS_M = 0.007, 0.012  # across the pads: start to close; a round product slips out beyond
 
 FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; room to a product's middle
 ROUND_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8)  # tried in this order on what can be gripped at any yaw
+LAG_SHARE, LAG_LIMIT_M = 0.8, 0.012  # of droop and friction, made up for when nearly there
 ESCAPE_STEP_RAD = 0.15
 _RAISED_RAD = kin.steepest(0.21, 0.0, HOVER_M + 0.02) or (0.0, 0.0, 0.0, 0.0)
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
@@ -66,8 +67,8 @@ class FlatShelfExpert:
 
     def _joints_towards(self, move: _Move) -> list[float]:
         s, command = self._s, self._s.commanded_tcp
-        at = [command.x_m, command.y_m, command.z_m]
-        lead = [a - b for a, b in zip(at, (s.tcp.x_m, s.tcp.y_m, s.tcp.z_m), strict=True)]
+        at = list(command.xyz_m)
+        lead = [a - b for a, b in zip(at, s.tcp.xyz_m, strict=True)]
         ahead = math.hypot(*lead)
         if ahead > MAX_LEAD_M:
             at = [a - part * (1 - MAX_LEAD_M / ahead) for a, part in zip(at, lead, strict=True)]
@@ -85,7 +86,7 @@ class FlatShelfExpert:
         return [*arm, roll, move.jaw_rad]
 
     def _back_within_reach(self) -> tuple[float, ...]:
-        """From a pose that a straight TCP path cannot leave: joint by joint towards a raised one, same pan."""
+        """Out of a pose that a straight TCP path cannot leave: joint by joint towards a raised one."""
         now = self._s.commanded_arm_rad[:4]
         return tuple(
             q + float(np.clip(target - q, -ESCAPE_STEP_RAD, ESCAPE_STEP_RAD))
@@ -144,7 +145,7 @@ class FlatShelfExpert:
         lateral = math.hypot(s.tcp.x_m - x, s.tcp.y_m - y)
         opened = s.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
         at_grasp_height = abs(height - grasp) < 0.014
-        arrived = lateral < FUNNEL_M and height - grasp < 0.006
+        arrived = lateral < FUNNEL_M and abs(self._in_jaw(item)[1]) < CENTRED_M and height - grasp < 0.006
         if at_grasp_height and self._between_pads(item) and (arrived or not opened):
             return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
         if any(self._about_to_misplace(other) for other in s.touched):
@@ -155,8 +156,12 @@ class FlatShelfExpert:
         allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
         turned = abs(s.tcp.jaw_yaw_rad - yaw) < 0.20
         if lateral < allowed and turned and s.jaw_rad > JAW_OPEN_RAD - 0.15:
-            droop = min(0.010, max(0.0, s.commanded_tcp.z_m - s.tcp.z_m)) if height - grasp < 0.02 else 0.0
-            return _Move(x, y, grasp + droop, JAW_OPEN_RAD, yaw)
+            near = height - grasp < 0.02
+            lag = [
+                float(np.clip(LAG_SHARE * (c - m), -LAG_LIMIT_M, LAG_LIMIT_M)) if near else 0.0
+                for c, m in zip(s.commanded_tcp.xyz_m, s.tcp.xyz_m, strict=True)
+            ]
+            return _Move(x + lag[0], y + lag[1], grasp + lag[2], JAW_OPEN_RAD, yaw)
         commanded_height = s.commanded_tcp.z_m - s.table_m
         rising = height < HOVER_M - 0.045 or commanded_height < HOVER_M - 0.004  # a stretched arm droops
         if lateral > 0.012 and height < HOVER_M - 0.018 and rising:
@@ -198,13 +203,23 @@ class FlatShelfExpert:
             hit += other != item and in_the_way and abs(across) < FINGER_ROOM_M
         return hit
 
-    def _between_pads(self, item: int) -> bool:
+    def _in_jaw(self, item: int) -> tuple[float, float]:
+        """Middle of the item from the TCP: along the direction of opening, and across it."""
         s = self._s
         dx, dy = s.item_m[item, 0] - s.tcp.x_m, s.item_m[item, 1] - s.tcp.y_m
         cosine, sine = math.cos(s.tcp.jaw_yaw_rad), math.sin(s.tcp.jaw_yaw_rad)
-        along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
-        room = s.jaw_rad > 0.0  # a closed jaw has nothing between its pads, whatever stands beside it
-        return room and JAW_REACH_M[0] < along < JAW_REACH_M[1] and abs(across) < PAD_HALF_M
+        return dx * cosine + dy * sine, dy * cosine - dx * sine
+
+    def _between_pads(self, item: int) -> bool:
+        """Alone between the pads, as far as the jaw is open now, and not so far out that it slips away."""
+        jaw_face = JAW_FACE_M + JAW_LEVER_M * math.sin(self._s.jaw_rad - JAW_PARALLEL_RAD)
+        inside: list[int] = []
+        for other in range(self._s.count):
+            along, across = self._in_jaw(other)
+            room = SLIPS_M if other == item else 2 * SLIPS_M
+            if FIXED_FACE_M < along < jaw_face - 0.008 and abs(across) < room:
+                inside.append(other)
+        return inside == [item]
 
     def _free_place(self, item: int) -> NDArray[np.float64]:
         """The free place of the bin nearest to where the item is now."""
