@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -33,12 +32,6 @@ class SupervisorConfig(Protocol):
     def build(self) -> Supervisor: ...
 
 
-class AlgorithmConfig(Protocol):
-    """Plain data that makes an algorithm, e.g. `sop_bench.posttrain.hg_dagger.HGDAggerConfig`."""
-
-    def build(self) -> Algorithm: ...
-
-
 @dataclass(frozen=True)
 class EpisodeJob:
     """One episode of one robot.
@@ -59,7 +52,7 @@ class EpisodeJob:
     request: EpisodeRequest
     supervisor: SupervisorConfig | None = None
     output: Path | None = None
-    pixels_for: AlgorithmConfig | None = None
+    pixels_for: Algorithm | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,7 @@ def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
     policy = policy_for(job.checkpoint, job.update)
     supervisor = job.supervisor.build() if job.supervisor else None
     try:
-        with single_threaded():
-            episode = run_episode(robot, policy, job.request, supervisor)
+        episode = run_episode(robot, policy, job.request, supervisor)
     except RobotFaultError as fault:
         _robots.discard((job.robot, job.station_seed))
         header = _fault_header(job, robot, policy, fault)
@@ -185,11 +177,11 @@ def _fault_header(job: EpisodeJob, robot: Robot, policy: Policy, fault: RobotFau
     )
 
 
-def _only_trainable_pixels(episode: Episode, algorithm: AlgorithmConfig | None) -> Episode:
+def _only_trainable_pixels(episode: Episode, algorithm: Algorithm | None) -> Episode:
     if algorithm is None:
         return episode
     wanted = np.zeros(len(episode.frames), bool)
-    wanted[algorithm.build().select(episode).steps] = True
+    wanted[algorithm.select(episode).steps] = True
     images = {
         camera: [png if keep else None for png, keep in zip(pngs, wanted, strict=True)]
         for camera, pngs in episode.images_png.items()
@@ -261,23 +253,9 @@ def _modified_ns(path: Path | None) -> int:
 
 
 def _load_policy(checkpoint: Path, update: Path | None) -> Policy:
-    from sop_bench.policy.checkpoint import load_update
-    from sop_bench.policy.vla import CompactVLA
+    from sop_bench.policy.checkpoint import load_checkpoint, load_update
 
-    policy = CompactVLA.load(checkpoint)
+    policy = load_checkpoint(checkpoint).policy
     if update is not None:
-        load_update(policy, update)
+        load_update(policy, update, base=policy.version)
     return policy
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """While inside, torch uses one thread: with more, sums are split otherwise and bits differ."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
