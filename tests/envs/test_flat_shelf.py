@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+from sop_envs.catalogue import product_named
+from sop_envs.robots import make_so101
+from sop_envs.tasks.flat_shelf import SLOTS, draw_layout
+
+from sop_bench.errors import ConfigurationError
+from sop_bench.robot import Outcome
+
+TASK = "restock/flat-shelf"
+OPEN_SHELF = 3  # a seed whose three slots are all free
+
+
+def test_train_scenes_use_train_products_only_and_test_targets_are_held_out():
+    for seed in range(60):
+        train, test = (draw_layout(np.random.default_rng(seed), split) for split in ("train", "test"))
+        assert not any(product.held_out for product in train.products)
+        assert test.products[test.goal_item].held_out
+
+
+def test_every_scene_has_a_product_of_the_same_colour_and_one_of_the_same_shape():
+    for seed in range(60):
+        target, *others = draw_layout(np.random.default_rng(seed), "train").products
+        assert any(p.colour == target.colour and p.shape != target.shape for p in others)
+        assert any(p.shape == target.shape and p.colour != target.colour for p in others)
+
+
+def test_products_start_far_enough_apart_for_the_jaw():
+    for seed in range(60):
+        places = draw_layout(np.random.default_rng(seed), "train").positions_m
+        apart = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(len(places))
+        assert apart.min() > 0.055
+
+
+def test_the_instruction_names_the_product_and_the_slot(robot):
+    words = robot.reset(TASK, 11).instruction.split()
+    assert words[:2] == ["put", "the"]
+    assert words[-1] == "slot"
+    assert words[-2] in SLOTS
+    product_named(" ".join(words[2:5]))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("station_seed", [0, 1])
+def test_the_expert_succeeds_from_reset(station_seed, split, finish):
+    with make_so101(station_seed) as robot:
+        for seed in (101, 102, 103):
+            robot.reset(TASK, seed, split=split)
+            assert finish(robot).reason == "placed"
+
+
+def test_the_instruction_decides_which_product_goes_to_which_slot(robot, finish):
+    ends = {}
+    for item, slot in ((0, 0), (1, 2)):
+        robot.reset(TASK, OPEN_SHELF)
+        robot.set_goal(item, slot)
+        assert finish(robot).outcome is Outcome.SUCCESS
+        ends[item, slot] = robot.situation.placed_slot(item)
+    assert ends == {(0, 0): 0, (1, 2): 2}
+
+
+def test_the_same_motion_fails_under_another_instruction(robot):
+    reset = robot.reset(TASK, OPEN_SHELF)
+    robot.set_goal(0, 0)
+    expert, motion = robot.expert(), []
+    while True:
+        motion.append(expert.act())
+        if robot.step(motion[-1]).outcome is not Outcome.RUNNING:
+            break
+    reasons = {}
+    for goal in ((0, 2), (1, 0)):
+        robot.reset(TASK, OPEN_SHELF)
+        assert robot.set_goal(*goal).instruction != reset.instruction
+        for action in motion:
+            step = robot.step(action)
+        reasons[goal] = step.reason
+    assert reasons == {(0, 2): "placed in the wrong slot", (1, 0): "placed the wrong product"}
+
+
+def test_a_goal_that_the_scene_does_not_offer_is_refused(robot):
+    robot.reset(TASK, OPEN_SHELF)
+    with pytest.raises(ConfigurationError, match="allowed: items"):
+        robot.set_goal(17, 0)
+
+
+def test_the_expert_sees_the_hazards_of_a_policy_that_grasps_the_wrong_product(robot):
+    robot.reset(TASK, OPEN_SHELF)
+    situation, expert, hazards = robot.situation, robot.expert(), []
+    asked = situation.goal_item, situation.goal_slot
+    for _ in range(22):
+        situation.goal_item = 1
+        action = expert.act()
+        situation.goal_item, situation.goal_slot = asked
+        robot.step(action)
+        hazards.append(expert.assess().hazard)
+    assert "misaligned descent" in hazards
+    assert hazards[-1] == "wrong item"
+    assert not expert.assess().safe
+
+
+def test_progress_grows_while_the_expert_works_and_control_is_safe_once_it_has_lifted(robot):
+    robot.reset(TASK, 7)
+    expert, progress, safe = robot.expert(), [], []
+    while True:
+        step = robot.step(expert.act())
+        judgement = expert.assess()
+        progress.append(judgement.progress)
+        safe.append(judgement.safe)
+        assert judgement.recoverable
+        if step.outcome is not Outcome.RUNNING:
+            break
+    assert progress[0] < 0.4 < progress[-1] == 1.0
+    assert not safe[0]
+    assert any(safe[:-5])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_expert_succeeds_in_at_least_97_percent_of_200_scenes_on_four_stations(split, finish):
+    successes = 0
+    for station_seed in range(4):
+        with make_so101(station_seed) as robot:
+            for seed in range(10_000, 10_050):
+                robot.reset(TASK, seed, split=split)
+                successes += finish(robot).outcome is Outcome.SUCCESS
+    assert successes >= 194
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["random", "noisy", "wrong product"])
+def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
+    rescued = taken_over = 0
+    for seed in range(20_000, 20_100):
+        robot.reset(TASK, seed, split="test")
+        if _misbehave(robot, policy, np.random.default_rng(seed)):
+            taken_over += 1
+            rescued += finish(robot).outcome is Outcome.SUCCESS
+    assert taken_over >= 80
+    assert rescued >= 0.9 * taken_over
+
+
+def _misbehave(robot, policy: str, rng: np.random.Generator) -> bool:
+    """Let a bad policy act for 5 to 40 steps; whether the episode can still be saved."""
+    situation, expert, noise = robot.situation, robot.expert(), np.zeros(12)
+    asked = situation.goal_item
+    for _ in range(int(rng.integers(5, 41))):
+        noise = 0.8 * noise + rng.normal(0, 0.04 if policy == "noisy" else 0.006, 12)
+        if policy == "wrong product":
+            situation.goal_item = (asked + 1) % situation.count
+        action = expert.act() + noise
+        situation.goal_item = asked
+        if policy == "random":
+            action = situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
+        if robot.step(action).outcome is not Outcome.RUNNING:
+            return False
+    return expert.assess().recoverable
