@@ -15,6 +15,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
@@ -23,9 +24,19 @@ from numpy.typing import NDArray
 
 from sop_bench.errors import ContractError, RobotFaultError
 from sop_bench.robot import CameraSpec
+from sop_envs.workcell import BACKDROP_GROUP
 
 _MAX_GEOMS = 300
 _HIDDEN_GROUP = 3  # collision shapes of products
+
+
+@dataclass
+class _Stage:
+    """What rendering needs once it has begun."""
+
+    gl: Any
+    context: mujoco.MjrContext
+    scene: mujoco.MjvScene
 
 
 class Renderer:
@@ -33,65 +44,78 @@ class Renderer:
 
     def __init__(self, max_height: int, max_width: int) -> None:
         self._max_height, self._max_width = max_height, max_width
-        self._gl: Any = None
-        self._context: mujoco.MjrContext | None = None
-        self._scene: mujoco.MjvScene | None = None
+        self._stage: _Stage | None = None
         self._option = mujoco.MjvOption()
         self._option.geomgroup[_HIDDEN_GROUP] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._perturb = mujoco.MjvPerturb()
 
+    @property
+    def started(self) -> bool:
+        """An OpenGL context exists."""
+        return self._stage is not None
+
     def render(
-        self, model: mujoco.MjModel, data: mujoco.MjData, camera: str, height: int, width: int
+        self,
+        model: mujoco.MjModel,
+        data: mujoco.MjData,
+        camera: str,
+        height: int,
+        width: int,
+        backdrop: bool = False,
     ) -> NDArray[np.uint8]:
         """An RGB image (height, width, 3) of the present positions in `data`.
+
+        The backdrop (a floor) is for pictures that people look at.
 
         Raises:
             RobotFaultError: No OpenGL context could be made.
         """
-        if self._gl is None:
-            self._start(model)
-        self._gl.make_current()
+        if self._stage is None:
+            self._stage = self._start(model)
+        stage = self._stage
+        stage.gl.make_current()
         # After mj_step the geoms lag one physics step behind qpos. Kinematics alone brings them up to date
         # and, unlike mj_forward, leaves the solver's warm start as it is: looking must not change a run.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_camlight(model, data)
+        self._option.geomgroup[BACKDROP_GROUP] = backdrop
         self._camera.fixedcamid = model.camera(camera).id
         mujoco.mjv_updateScene(
-            model, data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+            model, data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL, stage.scene
         )
         viewport = mujoco.MjrRect(0, 0, width, height)
-        mujoco.mjr_render(viewport, self._scene, self._context)
+        mujoco.mjr_render(viewport, stage.scene, stage.context)
         image = np.empty((height, width, 3), np.uint8)
-        mujoco.mjr_readPixels(image, None, viewport, self._context)
+        mujoco.mjr_readPixels(image, None, viewport, stage.context)
         return np.ascontiguousarray(image[::-1])  # OpenGL counts rows from below
 
     def close(self) -> None:
         """Free the OpenGL context; the next image makes a new one."""
-        if self._context is not None:
-            self._context.free()
-        if self._gl is not None:
-            self._gl.free()
-        self._gl = self._context = self._scene = None
+        if self._stage is not None:
+            self._stage.context.free()
+            self._stage.gl.free()
+        self._stage = None
 
-    def _start(self, model: mujoco.MjModel) -> None:
+    def _start(self, model: mujoco.MjModel) -> _Stage:
         try:
-            self._gl = _gl_context(self._max_width, self._max_height)
-            self._gl.make_current()
+            gl = _gl_context(self._max_width, self._max_height)
+            gl.make_current()
         except (ImportError, RuntimeError, AttributeError) as error:
             raise RobotFaultError(
                 f"No OpenGL context for images (MUJOCO_GL={os.environ.get('MUJOCO_GL', '')!r}): {error}. "
                 f"Allowed: egl, osmesa, glfw. On a machine without a display install Mesa's EGL (libegl1)."
             ) from error
-        model.vis.global_.offwidth, model.vis.global_.offheight = self._max_width, self._max_height
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         # EGL shuts down at exit: free before that, or every run would end with an ignored exception.
         atexit.register(_close_if_alive, weakref.ref(self))
-        self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        model.vis.global_.offwidth, model.vis.global_.offheight = self._max_width, self._max_height
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            self._scene.flags[flag] = 0
+            scene.flags[flag] = 0
+        return _Stage(gl, context, scene)
 
 
 def _close_if_alive(renderer: weakref.ref[Renderer]) -> None:

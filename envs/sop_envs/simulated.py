@@ -166,7 +166,8 @@ class SimulatedSo101:
 
     def render(self, camera: str = "viewer", height: int = 360, width: int = 480) -> NDArray[np.uint8]:
         """A picture for people, of any size up to 720 x 1280; ``"viewer"`` sees the whole desk."""
-        return self._renderer.render(self.situation.model, self.situation.data, camera, height, width)
+        situation = self.situation
+        return self._renderer.render(situation.model, situation.data, camera, height, width, backdrop=True)
 
     def close(self) -> None:
         self._renderer.close()

@@ -38,7 +38,7 @@ _SHELL, _SERVO, _FINGER, _PAD = (
     (0.62, 0.63, 0.65, 1),
 )
 _BOX, _CYLINDER = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
-_PITCH_AXIS = [0, 1, 0]
+_PITCH_AXIS = (0.0, 1.0, 0.0)
 
 
 def joint_limits_rad() -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,7 @@ def add_arm(
     base = spec.worldbody.add_body(name=f"{side}_base", pos=base_m)
     _part(base, (0.015, 0, 0.024), (0.045, 0.034, 0.024), _SHELL)
     pan = _link(
-        spec, base, side, "shoulder_pan", (kin.PAN_AXIS_X_M, 0, kin.PAN_AXIS_Z_M), [0, 0, 1], servo, 0.12
+        spec, base, side, "shoulder_pan", (kin.PAN_AXIS_X_M, 0, kin.PAN_AXIS_Z_M), (0, 0, 1), servo, 0.12
     )
     _part(pan, (0.016, 0, 0.026), (0.028, 0.024, 0.036), _SERVO)
     pan.sleep = mujoco.mjtSleepPolicy.mjSLEEP_ALLOWED  # a parked arm costs nothing; a new target wakes it
@@ -103,7 +103,7 @@ def add_arm(
     )
     _part(wrist, (0.028, 0, 0), (0.034, 0.015, 0.016), _SERVO)
     hand = _link(
-        spec, wrist, side, "wrist_roll", (kin.WRIST_TO_ROLL_M, 0, 0), [1, 0, 0], servo, 0.09, (0.03, -0.02, 0)
+        spec, wrist, side, "wrist_roll", (kin.WRIST_TO_ROLL_M, 0, 0), (1, 0, 0), servo, 0.09, (0.03, -0.02, 0)
     )
     _add_gripper(spec, hand, side, servo, grip)
 
@@ -114,7 +114,7 @@ def _link(
     side: str,
     joint: str,
     at_m: tuple[float, float, float],
-    axis: list[float],
+    axis: tuple[float, float, float],
     servo: ServoParameters,
     mass_kg: float,
     centre_m: tuple[float, float, float] = (0.01, 0.0, 0.01),
@@ -154,7 +154,7 @@ def _add_gripper(
         fovy=70,
         quat=_camera_along_fingers(math.radians(24)),
     )
-    jaw = _link(spec, hand, side, "gripper", _JAW_PIVOT_M, [0, 0, 1], servo, 0.03, (0.04, 0, 0))
+    jaw = _link(spec, hand, side, "gripper", _JAW_PIVOT_M, (0, 0, 1), servo, 0.03, (0.04, 0, 0))
     # The jaw's parts are laid out in the hand frame as they are when parallel, then turned back to zero.
     turn = -JAW_PARALLEL_RAD
     quat = (math.cos(turn / 2), 0, 0, math.sin(turn / 2))

@@ -21,6 +21,7 @@ from sop_envs.station import Station
 PHYSICS_STEP_S = 0.004
 BASE_Y_M = {"left": 0.15, "right": -0.15}
 PAD_FRICTION = 1.5
+BACKDROP_GROUP = 4
 _TABLE_FRICTION = 0.45
 _LAMP, _AMBIENT, _HEADLIGHT = 0.50, 0.38, 0.16  # brightness; white surfaces stay just below saturation
 _TABLE_RGBA = (0.80, 0.76, 0.69, 1)
@@ -56,6 +57,15 @@ def workcell(station: Station) -> mujoco.MjSpec:
         contype=FIXTURE_BIT,
         conaffinity=ARM_BIT | PRODUCT_BIT,
         condim=3,
+    )
+    spec.worldbody.add_geom(  # seen in pictures for people only
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        pos=[0.0, 0.0, height - 0.5],
+        size=[5, 5, 0.1],
+        rgba=_FLOOR_RGBA,
+        contype=0,
+        conaffinity=0,
+        group=BACKDROP_GROUP,
     )
     spec.worldbody.add_light(
         name="lamp",

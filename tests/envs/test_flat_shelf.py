@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
-from sop_envs.tasks.flat_shelf import SLOTS, draw_layout
+from sop_envs.tasks.flat_shelf_scene import SLOTS, draw_layout
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome

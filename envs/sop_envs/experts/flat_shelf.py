@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sop_bench.robot import Assessment
 from sop_envs import kinematics as kin
 from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD, JAW_PARALLEL_RAD, JOINTS, MAX_STEP_RAD
+from sop_envs.tasks.flat_shelf_scene import BIN_X_M, BIN_Y_M, SPACING_M
 
 if TYPE_CHECKING:
     from sop_envs.tasks.flat_shelf import FlatShelfSituation
@@ -223,8 +224,6 @@ class FlatShelfExpert:
 
     def _free_place(self, item: int) -> NDArray[np.float64]:
         """The free place of the bin nearest to where the item is now."""
-        from sop_envs.tasks.flat_shelf import BIN_X_M, BIN_Y_M, SPACING_M
-
         s = self._s
         here = s.item_m[item, :2]
         others = np.delete(s.item_m[:, :2], item, axis=0)
