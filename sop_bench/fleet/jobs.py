@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -110,6 +110,20 @@ class EvaluationJob:
     evaluation_id: str = "evaluation"
 
 
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """The episodes of an evaluation job, in the order of its seeds."""
+
+    episodes: tuple[EpisodeSummary, ...]
+
+    def to_json(self) -> list[Any]:
+        return [episode.to_json() for episode in self.episodes]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Mapping[str, Any]]) -> EvaluationSummary:
+        return cls(tuple(EpisodeSummary.from_json(episode) for episode in data))
+
+
 def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
     """Run one episode, keep its file if asked to, and return its summary.
 
@@ -132,28 +146,22 @@ def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
     return EpisodeSummary(episode.header, len(episode.frames), helped_steps, job.output, wall_s)
 
 
-def evaluate_job(job: EvaluationJob) -> tuple[EpisodeSummary, ...]:
-    """Run every scene of an evaluation chunk, in order; a fault of the robot counts as a failure."""
-    return tuple(
-        run_episode_job(
-            EpisodeJob(
-                robot=job.robot,
-                station_seed=job.station_seed,
-                checkpoint=job.checkpoint,
-                update=job.update,
-                request=EpisodeRequest(
-                    task=job.task,
-                    seed=seed,
-                    split=job.split,
-                    rng_seed=job.rng_seed,
-                    execute_steps=job.execute_steps,
-                    run_id=job.run_id,
-                    episode_id=f"{job.evaluation_id}-{seed}",
-                ),
-            )
-        )
-        for seed in job.seeds
+def evaluate_job(job: EvaluationJob) -> EvaluationSummary:
+    """Run every scene of an evaluation job, in order; a fault of the robot counts as a failure."""
+    return EvaluationSummary(tuple(_evaluate(job, seed) for seed in job.seeds))
+
+
+def _evaluate(job: EvaluationJob, seed: int) -> EpisodeSummary:
+    request = EpisodeRequest(
+        task=job.task,
+        seed=seed,
+        split=job.split,
+        rng_seed=job.rng_seed,
+        execute_steps=job.execute_steps,
+        run_id=job.run_id,
+        episode_id=f"{job.evaluation_id}-{seed}",
     )
+    return run_episode_job(EpisodeJob(job.robot, job.station_seed, job.checkpoint, job.update, request))
 
 
 def _fault_header(job: EpisodeJob, robot: Robot, policy: Policy, fault: RobotFaultError) -> EpisodeHeader:

@@ -39,7 +39,7 @@ def test_training_lowers_the_loss_and_raises_success(world: ReachWorld, tmp_path
 
     def success(update: Path | None) -> float:
         job = EvaluationJob("reach", 0, world.checkpoint, update, TASKS[0], tuple(range(30)))
-        return float(np.mean([summary.header.success for summary in evaluate_job(job)]))
+        return float(np.mean([summary.header.success for summary in evaluate_job(job).episodes]))
 
     assert success(tmp_path / "update") > success(None)
 
