@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.fleet.latency import latency_profile
 from sop_bench.studies.live import CellKey
 from sop_bench.studies.paper import TARGET
 from sop_bench.studies.records import CONTROL
+
+SHIPPED_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "flat-shelf.safetensors"
+"""The pretrained policy of the quick start; `sop-bench pretrain` made it."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,10 @@ class ScaleStudy:
         seeds: Training seeds; every one runs every fleet size and a control.
         adapter, task: Registered robot name, and one of its tasks.
         checkpoint: The pretrained policy that post-training starts from.
-        demos: Folder of demonstrations, the offline data; made there if it is empty.
-        demo_hours: Robot-hours of demonstrations, when they are to be made.
+        demos: Folder of demonstrations, the offline data; those of the checkpoint if ``None``.
+        reset_s: For a person to set up a station before each episode.
+        operators: People who supervise the fleet; ``None`` for one per robot.
+        learner_steps_per_s, publish_every: Speed of the learner, and its steps from version to version.
         latency: ``"field"`` for upload and publish delays as measured on a real fleet, ``"zero"`` for none.
         target: Success rate whose first crossing is timed.
         evaluation_times_s: When the newest policy is evaluated, virtual seconds; the last ends the study.
@@ -38,10 +44,13 @@ class ScaleStudy:
     evaluation_times_s: tuple[float, ...]
     evaluation_episodes: int
     checkpoint: Path
-    demos: Path
-    demo_hours: float = 0.1
+    demos: Path | None
     adapter: str = "so101"
     task: str = "restock/flat-shelf"
+    reset_s: float = 10.0
+    operators: int | None = None
+    learner_steps_per_s: float = 1.0
+    publish_every: int = 25
     latency: str = "field"
     target: float = TARGET
 
@@ -65,6 +74,7 @@ class ScaleStudy:
             raise ConfigurationError("A study needs at least one seed; give --seeds 1 or more.")
         if not 0 < self.target < 1:
             raise ConfigurationError(f"Target {self.target} is no success rate; allowed: between 0 and 1.")
+        latency_profile(self.latency)
         if not self.checkpoint.exists():
             raise ConfigurationError(
                 f"No checkpoint at {self.checkpoint}. Give one with --checkpoint, or make one: "
@@ -87,7 +97,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "evaluation_episodes": 200,
     },
 }
-_SEEDS = {"smoke": 1, "desk": 1, "paper": 3}
+_SEEDS = {"smoke": (0,), "desk": (0,), "paper": (0, 1, 2)}
 
 
 def scale_study(
@@ -95,22 +105,21 @@ def scale_study(
     robots: tuple[int, ...],
     *,
     checkpoint: Path,
-    demos: Path,
-    seeds: int | None = None,
+    demos: Path | None,
+    seeds: tuple[int, ...] | None = None,
     **overrides: Any,
 ) -> ScaleStudy:
-    """The study of a profile, with `seeds` training seeds (numbered from 0) and any field overridden.
+    """The study of a profile, with other training `seeds` if given, and any field overridden.
 
     Raises:
         ConfigurationError: Unknown profile, or values that make no study.
     """
     if profile not in PROFILES:
         raise unknown_name("profile", profile, PROFILES)
-    count = _SEEDS[profile] if seeds is None else seeds
     study = ScaleStudy(
         profile=profile,
         robots=tuple(robots),
-        seeds=tuple(range(count)),
+        seeds=_SEEDS[profile] if seeds is None else seeds,
         checkpoint=checkpoint,
         demos=demos,
         **PROFILES[profile],

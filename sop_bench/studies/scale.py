@@ -57,7 +57,7 @@ def run_scale(
     Raises:
         ConfigurationError: `directory` holds a study with other settings.
     """
-    _claim(study, directory, fresh)
+    claim(study, directory, fresh)
     manifest = start_manifest(directory, "scale", study, {"checkpoint": study.checkpoint})
     with StudyDisplay(study.cells, study.duration_s, console) as display:
         _run_cells(study, directory, run_cell, display, concurrent_cells, stop)
@@ -76,8 +76,12 @@ def write_records(study: ScaleStudy, directory: Path) -> Summary:
     return summary
 
 
-def _claim(study: ScaleStudy, directory: Path, fresh: bool) -> None:
-    """Check that what stands in `directory` is this study, perhaps with fewer fleets or seeds."""
+def claim(study: ScaleStudy, directory: Path, fresh: bool) -> None:
+    """Check that what stands in `directory` is this study, perhaps with fewer fleets or seeds.
+
+    Raises:
+        ConfigurationError: It is another study, and `fresh` does not allow to delete it.
+    """
     work = directory / WORK
     if fresh and work.exists():
         shutil.rmtree(work)

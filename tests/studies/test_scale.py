@@ -40,7 +40,7 @@ def make_study(directory: Path) -> ScaleStudy:
         (1, 2, 4),
         checkpoint=checkpoint,
         demos=directory / "demos",
-        seeds=2,
+        seeds=(0, 1),
         evaluation_times_s=tuple(TIMES_S.tolist()),
     )
 

@@ -1,0 +1,303 @@
+"""The command line. What is heavy is imported inside commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from sop_bench.errors import ConfigurationError, SopBenchError
+
+app = typer.Typer(
+    name="sop-bench",
+    help="Scalable online post-training of vision-language-action policies: the reproducible benchmark.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+Adapter = Annotated[str, typer.Option(help="Registered robot; `sop-bench robots` lists them.")]
+Task = Annotated[str, typer.Option(help="One of the robot's tasks.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; by default one for each core.")]
+Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
+CheckpointOption = Annotated[
+    Path | None, typer.Option(help="Pretrained policy; by default the one that is shipped.")
+]
+Demos = Annotated[
+    Path | None,
+    typer.Option(help="Demonstrations; by default those of the checkpoint, made again when missing."),
+]
+Profile = Annotated[str, typer.Option(help="smoke (a minute), desk (minutes on two cores) or paper (hours).")]
+Latency = Annotated[str, typer.Option(help="Upload and publish delays: field (as measured) or zero.")]
+Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Delete or resume what --output holds.")]
+
+DEFAULT_TASK = "restock/flat-shelf"
+
+
+def main() -> None:
+    """Run the command line; errors raised on purpose become a message and exit code 2."""
+    try:
+        app()
+    except SopBenchError as error:
+        title = "Cannot go on" if isinstance(error, ConfigurationError) else type(error).__name__
+        err.print(Panel(Text(str(error)), title=title, title_align="left", border_style="red"))
+        sys.exit(2)
+
+
+@contextmanager
+def _interruptible(resume: str) -> Iterator[None]:
+    """Ctrl-C inside ends with exit code 130 and a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"\nInterrupted; nothing finished is lost. {resume}", highlight=False)
+        raise typer.Exit(130) from None
+
+
+def _again(note: str = "To go on:") -> str:
+    """How to resume: the very command that was given, without what would delete its work."""
+    words = [word for word in sys.argv[1:] if word != "--fresh"]
+    return f"{note} sop-bench {' '.join(words)}"
+
+
+def _workers(given: int | None) -> int:
+    if given is not None and given < 0:
+        raise ConfigurationError(f"--workers {given} is not possible; allowed: 0 (this process) or more.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if given is None else given
+
+
+def _whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
+        ) from None
+
+
+# ------------------------------------------------------------------------------------------- what is there
+
+
+@app.command()
+def doctor(
+    checkpoint: CheckpointOption = None,
+    output: Annotated[Path, typer.Option(help="Where runs are to be written.")] = Path("runs"),
+) -> None:
+    """Say what this machine lacks, and how to get it."""
+    from sop_bench import doctor as machine
+    from sop_bench.studies.profiles import SHIPPED_CHECKPOINT
+
+    findings = machine.examine(checkpoint or SHIPPED_CHECKPOINT, output)
+    out.print(machine.as_table(findings))
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def robots() -> None:
+    """List installed robots, with their tasks and cameras."""
+    from rich.table import Table
+
+    from sop_bench.robot import ROBOTS_GROUP, installed_robots, make_robot
+
+    table = Table("robot", "package", "rate", "cameras", "tasks", "")
+    for name, entry in sorted(installed_robots().items()):
+        package = entry.dist.name if entry.dist else "?"
+        with make_robot(name) as robot:
+            spec = robot.spec
+        cameras = "\n".join(f"{c.name} {c.width}x{c.height}" for c in spec.cameras)
+        kind = "real" if spec.real else "simulated"
+        table.add_row(name, package, f"{spec.control_hz:g} Hz", cameras, "\n".join(spec.tasks), kind)
+    out.print(table)
+    out.print(f"Packages offer robots through the entry-point group {ROBOTS_GROUP!r}.", style="dim")
+
+
+# ------------------------------------------------------------------------------------------------ policies
+
+
+@app.command()
+def demos(
+    output: Annotated[Path, typer.Option(help="Folder that receives one Parquet file per episode.")],
+    adapter: Adapter = "so101",
+    task: Task = DEFAULT_TASK,
+    robot_hours: Annotated[float, typer.Option(help="Hours of kept demonstrations.")] = 0.05,
+    workers: Workers = None,
+    seed: Seed = 0,
+) -> None:
+    """Collect demonstrations from the scripted expert; resumes and extends what OUTPUT holds."""
+    from sop_bench import cli_progress as progress
+    from sop_bench.fleet.engine import make_engine
+    from sop_bench.studies.demos import DemonstrationConfig, collect_demonstrations
+
+    config = DemonstrationConfig(robot=adapter, tasks=(task,), robot_hours=robot_hours, seed=seed)
+    with _interruptible(_again()), make_engine(_workers(workers)) as engine, progress.hours(err) as bar:
+        done = collect_demonstrations(config, output, engine, bar(robot_hours))
+    out.print(
+        f"{done.kept} demonstrations, {60 * done.robot_hours:.1f} robot-minutes, in {output} "
+        f"({done.failed} failed attempts not kept)."
+    )
+
+
+@app.command()
+def pretrain(
+    output: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors).")],
+    workspace: Annotated[
+        Path, typer.Option(help="Scenes and demonstrations are kept here for the next time.")
+    ] = Path("runs/pretrain"),
+    adapter: Adapter = "so101",
+    task: Task = DEFAULT_TASK,
+    robot_hours: Annotated[
+        float | None, typer.Option(help="Hours of demonstrations; by default as for the shipped policy.")
+    ] = None,
+    workers: Workers = None,
+    seed: Seed = 0,
+) -> None:
+    """Pretrain a compact policy from nothing: scenes, encoder, demonstrations, behaviour cloning."""
+    from dataclasses import replace
+
+    from sop_bench import cli_progress as progress
+    from sop_bench.fleet.engine import make_engine
+    from sop_bench.studies.demos import DemonstrationConfig
+    from sop_bench.studies.pretrain import PretrainConfig
+    from sop_bench.studies.pretrain import pretrain as run
+
+    collection = replace(PretrainConfig().demonstrations, robot=adapter, tasks=(task,), seed=seed)
+    hours = collection.robot_hours if robot_hours is None else robot_hours
+    config = PretrainConfig(
+        robot=adapter,
+        task=task,
+        demonstrations=DemonstrationConfig(**{**vars(collection), "robot_hours": hours}),
+        seed=seed,
+    )
+    with _interruptible(_again()), make_engine(_workers(workers)) as engine, progress.phases(err) as bar:
+        version = run(config, workspace, output, engine, bar)
+    out.print(f"Wrote {output} ({version}). Evaluate it: sop-bench eval {output}")
+
+
+@app.command("eval")
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="The policy to evaluate.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Each on a scene of its own.")] = 200,
+    split: Annotated[str, typer.Option(help="Products never trained on (test), or trained on (train).")] = (
+        "test"
+    ),
+    output: Annotated[Path, typer.Option(help="Receives episodes.csv and the contact sheet.")] = Path(
+        "runs/eval"
+    ),
+    adapter: Adapter = "so101",
+    task: Task = DEFAULT_TASK,
+    shuffle_instructions: Annotated[
+        bool, typer.Option(help="Give each episode another's instruction: success must fall to chance.")
+    ] = False,
+    video: Annotated[bool, typer.Option(help="Film the first episodes into a contact sheet.")] = True,
+    workers: Workers = None,
+) -> None:
+    """Measure success without help on unseen scenes, and film some of them."""
+    from sop_bench import cli_progress as progress
+    from sop_bench.errors import unknown_name
+    from sop_bench.fleet.engine import make_engine
+    from sop_bench.studies.evaluation import EvaluationConfig, film_evaluation
+    from sop_bench.studies.evaluation import evaluate as run
+
+    if split not in ("train", "test"):
+        raise unknown_name("split", split, ("train", "test"))
+    config = EvaluationConfig(
+        checkpoint=checkpoint,
+        robot=adapter,
+        task=task,
+        episodes=episodes,
+        split=split,
+        shuffle_instructions=shuffle_instructions,
+    )
+    with (
+        _interruptible(_again("To evaluate again:")),
+        make_engine(_workers(workers)) as engine,
+        progress.successes(err) as bar,
+    ):
+        report = run(config, engine, bar(episodes))
+    output.mkdir(parents=True, exist_ok=True)
+    report.rows.to_csv(output / "episodes.csv", index=False)
+    out.print(f"success     {report.success} (95 % Wilson interval, {report.successes} of {episodes})")
+    out.print(f"throughput  {report.terminated_per_hour:.0f} terminated/h (as the SOP paper counts)")
+    out.print(f"            {report.successes_per_hour:.0f} successes/h (as RECAP counts); resets excluded")
+    for reason, count in report.reasons().items():
+        out.print(f"{count:7d}  {reason}", style="dim", highlight=False)
+    if video:
+        for path in film_evaluation(config, output, range(min(6, episodes))):
+            out.print(f"wrote {path}", highlight=False)
+
+
+# ------------------------------------------------------------------------------------------------- studies
+
+
+@app.command()
+def posttrain(
+    robots: Annotated[int, typer.Option(min=0, help="Fleet size; 0 is the control, without a fleet.")] = 4,
+    profile: Profile = "desk",
+    seed: Seed = 0,
+    adapter: Adapter = "so101",
+    task: Task = DEFAULT_TASK,
+    checkpoint: CheckpointOption = None,
+    demos: Demos = None,
+    latency: Latency = "field",
+    output: Annotated[Path | None, typer.Option(help="By default runs/posttrain-PROFILE.")] = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Post-train one policy with one fleet: a single cell of `scale`."""
+    from sop_bench.studies import cells
+    from sop_bench.studies.live import CellKey
+
+    setting = cells.Setting(adapter, task, checkpoint, demos, latency)
+    study = cells.study(setting, profile, (max(1, robots),), seeds=(seed,))
+    directory = output or Path(f"runs/posttrain-{profile}")
+    with _interruptible(_again()):
+        key = CellKey(seed, robots)
+        curve = cells.posttrain(study, key, directory, workers=_workers(workers), fresh=fresh, console=out)
+    out.print(curve)
+
+
+@app.command()
+def scale(
+    robots: Annotated[str, typer.Option(help="Fleet sizes, with commas.")] = "1,2,4",
+    profile: Profile = "desk",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Training seeds; by default as the profile says.")
+    ] = None,
+    adapter: Adapter = "so101",
+    task: Task = DEFAULT_TASK,
+    checkpoint: CheckpointOption = None,
+    demos: Demos = None,
+    latency: Latency = "field",
+    target: Annotated[float, typer.Option(help="Success rate whose first crossing is timed.")] = 0.8,
+    output: Annotated[Path | None, typer.Option(help="By default runs/scale-PROFILE.")] = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Draw success against wall-clock for several fleet sizes, and time to target against fleet size."""
+    from sop_bench.studies import cells
+    from sop_bench.studies.report import as_rich
+
+    setting = cells.Setting(adapter, task, checkpoint, demos, latency)
+    numbers = None if seeds is None else tuple(range(seeds))
+    study = cells.study(setting, profile, _whole_numbers(robots, "--robots"), seeds=numbers, target=target)
+    directory = output or Path(f"runs/scale-{profile}")
+    with _interruptible(_again()):
+        summary = cells.scale(study, directory, workers=_workers(workers), fresh=fresh, console=out)
+    out.print(as_rich(summary))
+    out.print(f"Records, {directory}/summary.json and the figure {directory}/scaling.png are written.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The studies as commands run them: cells on local worker processes, under the virtual clock."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from sop_bench.errors import unknown_name
+from sop_bench.fleet.cell import CellConfig, EvaluationPlan
+from sop_bench.fleet.engine import Engine, make_engine
+from sop_bench.fleet.latency import latency_profile
+from sop_bench.fleet.virtual import CellProgress, run_cell
+from sop_bench.robot import make_robot
+from sop_bench.studies import records
+from sop_bench.studies.demos import DemonstrationProgress
+from sop_bench.studies.evaluation import EVALUATION_SEED
+from sop_bench.studies.live import CellKey, CellState, StudyDisplay
+from sop_bench.studies.manifest import finish_manifest, start_manifest
+from sop_bench.studies.offline import offline_demonstrations
+from sop_bench.studies.profiles import SHIPPED_CHECKPOINT, ScaleStudy, scale_study
+from sop_bench.studies.scale import CellRunner, claim, run_scale
+from sop_bench.studies.stats import minimum_detectable_effect, wilson
+from sop_bench.studies.summary import Summary
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is post-trained, and on what; ``None`` for what is shipped."""
+
+    adapter: str
+    task: str
+    checkpoint: Path | None
+    demos: Path | None
+    latency: str
+
+
+def study(
+    setting: Setting, profile: str, robots: tuple[int, ...], seeds: tuple[int, ...] | None, **overrides: Any
+) -> ScaleStudy:
+    """The study of a profile in this setting.
+
+    Raises:
+        ConfigurationError: Unknown robot, task, profile or latency, no checkpoint, or impossible values.
+    """
+    with make_robot(setting.adapter) as robot:
+        if setting.task not in robot.spec.tasks:
+            raise unknown_name("task", setting.task, robot.spec.tasks)
+    return scale_study(
+        profile,
+        robots,
+        checkpoint=setting.checkpoint or SHIPPED_CHECKPOINT,
+        demos=setting.demos,
+        seeds=seeds,
+        adapter=setting.adapter,
+        task=setting.task,
+        latency=setting.latency,
+        **overrides,
+    )
+
+
+def scale(study: ScaleStudy, directory: Path, *, workers: int, fresh: bool, console: Console) -> Summary:
+    """Run `study` on `workers` processes; see `sop_bench.studies.scale.run_scale`."""
+    trials = study.evaluation_episodes * len(study.seeds)
+    console.print(
+        f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes. With {trials} evaluation "
+        f"episodes an arm, success must rise by {_effect(trials, study.target)} above {study.target:g} to "
+        f"be seen (power 0.8, seeds taken as alike).",
+        highlight=False,
+    )
+    claim(study, directory, fresh)  # refuse before anything is computed
+    with make_engine(workers) as engine:
+        return run_scale(
+            study,
+            directory,
+            _runner(study, engine, console),
+            console=console,
+            concurrent_cells=max(4, 2 * workers),
+            stop=engine.close,
+        )
+
+
+def posttrain(
+    study: ScaleStudy, key: CellKey, directory: Path, *, workers: int, fresh: bool, console: Console
+) -> Table:
+    """Run the single cell `key` of `study` in `directory`, and return its curve as a table."""
+    if fresh and directory.exists():
+        shutil.rmtree(directory)
+    folder = directory / key.folder
+    with make_engine(workers) as engine:
+        run = _runner(study, engine, console)
+        manifest = start_manifest(folder, "posttrain", study, {"checkpoint": study.checkpoint})
+        with StudyDisplay([key], study.duration_s, console) as display:
+            run(key, folder, lambda state: display.update(key, state))
+    finish_manifest(folder, manifest)
+    return _curve(records.load(folder), key, folder)
+
+
+def _curve(found: records.Records, key: CellKey, folder: Path) -> Table:
+    table = Table("virtual min", "success", title=f"{key}, seed {key.seed}: {folder}", title_justify="left")
+    times = records.column(found.evaluations, "time_s")
+    solved = records.column(found.evaluations, "success")
+    for time_s in found.times_s:
+        at = times == time_s
+        table.add_row(f"{time_s / 60:.1f}", str(wilson(int(solved[at].sum()), int(at.sum()))))
+    return table
+
+
+def _effect(trials: int, rate: float) -> str:
+    effect = minimum_detectable_effect(trials, rate)
+    return f"{effect:.3f}" if rate + effect < 1 else f"more than {1 - rate:.2f}"
+
+
+def cell_config(study: ScaleStudy, key: CellKey, demos: Path) -> CellConfig:
+    """The resolved settings of one cell of `study`."""
+    first = EVALUATION_SEED
+    return CellConfig(
+        adapter=study.adapter,
+        tasks=(study.task,),
+        checkpoint=study.checkpoint,
+        demos=demos,
+        robots=key.robots,
+        seed=key.seed,
+        duration_s=study.duration_s,
+        reset_s=study.reset_s,
+        operators=study.operators,
+        latency=latency_profile(study.latency),
+        learner_steps_per_s=study.learner_steps_per_s,
+        publish_every=study.publish_every,
+        evaluation=EvaluationPlan(
+            times_s=study.evaluation_times_s,
+            seeds=tuple(range(first, first + study.evaluation_episodes)),
+        ),
+    )
+
+
+def _runner(study: ScaleStudy, engine: Engine, console: Console) -> CellRunner:
+    demos = _demonstrations(study, engine, console)
+
+    def run(key: CellKey, folder: Path, tell: Callable[[CellState], None]) -> None:
+        def convert(progress: CellProgress) -> None:
+            tell(CellState(**vars(progress)))
+
+        run_cell(cell_config(study, key, demos), engine, folder, convert)
+
+    return run
+
+
+def _demonstrations(study: ScaleStudy, engine: Engine, console: Console) -> Path:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("demonstrations", total=None)
+
+        def update(robot_hours: float, done: DemonstrationProgress) -> None:
+            progress.update(task, total=robot_hours, completed=done.robot_hours)
+
+        return offline_demonstrations(study.checkpoint, study.demos, engine, update)
