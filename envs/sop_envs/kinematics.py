@@ -12,6 +12,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 PAN_AXIS_X_M, PAN_AXIS_Z_M = 0.0388, 0.0624
 LIFT_FORWARD_M, LIFT_UP_M = 0.0304, 0.0542  # of the lift axis, from the pan axis
 UPPER_FORWARD_M, UPPER_UP_M = 0.0280, 0.1126
@@ -101,3 +104,17 @@ def steepest(x_m: float, y_m: float, z_m: float) -> tuple[float, float, float, f
             return joints
         pitch -= _PITCH_STEP_RAD
     return None
+
+
+def hand_axes(arm_rad: tuple[float, ...] | list[float]) -> tuple[NDArray[np.float64], ...]:
+    """Unit vectors of the hand in the base frame: along the fingers, direction of opening, and the third."""
+    pan, lift, elbow, wrist, roll = arm_rad[:5]
+    pitch = lift + elbow + wrist
+    ahead, left = (
+        np.array([math.cos(pan), math.sin(pan), 0.0]),
+        np.array([-math.sin(pan), math.cos(pan), 0.0]),
+    )
+    fingers = math.cos(pitch) * ahead - np.array([0.0, 0.0, math.sin(pitch)])
+    upper = np.cross(fingers, left)
+    opening = math.cos(roll) * left + math.sin(roll) * upper
+    return fingers, opening, np.cross(fingers, opening)

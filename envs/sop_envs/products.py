@@ -32,14 +32,14 @@ def yaw_quat(yaw_rad: float) -> np.ndarray:
 
 
 def add_product(
-    spec: mujoco.MjSpec, name: str, product: Product, position_m: np.ndarray, yaw_rad: float
+    spec: mujoco.MjSpec, name: str, product: Product, position_m: np.ndarray, quat: np.ndarray
 ) -> None:
-    """Stand `product` upright at `position_m` (world, of the middle of its base), free to move.
+    """Put `product` at a pose (world; the position is that of the middle of its base), free to move.
 
     The body starts asleep: it costs nothing until something touches it.
     """
     body = spec.worldbody.add_body(
-        name=name, pos=position_m, quat=yaw_quat(yaw_rad), sleep=mujoco.mjtSleepPolicy.mjSLEEP_INIT
+        name=name, pos=position_m, quat=quat, sleep=mujoco.mjtSleepPolicy.mjSLEEP_INIT
     )
     body.add_freejoint(name=name)
     spec.joint(name).damping = np.full(3, FREE_JOINT_DAMPING)

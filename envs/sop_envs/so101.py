@@ -26,10 +26,11 @@ JAW_PARALLEL_RAD = 0.15  # where the two pads are parallel, 29 mm apart: the wid
 MAX_STEP_RAD = (0.30, 0.30, 0.30, 0.30, 0.35, 0.22)  # per control step of 0.1 s; the jaw ejects if faster
 
 # In the hand frame (origin on the roll axis, x along the fingers, jaw opening towards +y):
-_FIXED_PAD_Y_M = -0.036  # inner face; leaves 22 mm beside a product that is centred on the TCP
+FIXED_FACE_M = -0.036  # inner face; leaves 22 mm beside a product that is centred on the TCP
 _PAD_X_M, _PAD_HALF_M = 0.089, (0.017, 0.002, 0.010)
 _JAW_PIVOT_M = (0.016, 0.004, 0.0)
-_PRODUCT_GAP_M = 0.029
+JAW_GAP_M = 0.029  # between the pads when they are parallel
+JAW_LEVER_M = 0.075  # from the jaw's hinge to its pad
 
 _SHELL, _SERVO, _FINGER, _PAD = (
     (0.93, 0.92, 0.89, 1),
@@ -46,6 +47,16 @@ def joint_limits_rad() -> tuple[np.ndarray, np.ndarray]:
     lower = [*kin.ARM_LOWER_RAD, kin.GRIPPER_LOWER_RAD]
     upper = [*kin.ARM_UPPER_RAD, kin.GRIPPER_UPPER_RAD]
     return np.array(lower * 2, np.float32), np.array(upper * 2, np.float32)
+
+
+def jaw_face_m(jaw_rad: float) -> float:
+    """Where the middle of the jaw's pad is, along the direction of opening, seen from the TCP."""
+    return FIXED_FACE_M + JAW_GAP_M + JAW_LEVER_M * math.sin(jaw_rad - JAW_PARALLEL_RAD)
+
+
+def jaw_around_rad(width_m: float) -> float:
+    """The jaw angle at which both pads touch something this wide: the inverse of `jaw_face_m`."""
+    return JAW_PARALLEL_RAD + math.asin((width_m - JAW_GAP_M) / JAW_LEVER_M)
 
 
 def add_arm(
@@ -144,10 +155,10 @@ def _add_gripper(
     spec: mujoco.MjSpec, hand: mujoco.MjsBody, side: str, servo: ServoParameters, grip: float
 ) -> None:
     """The fixed finger, the hinged jaw and the wrist camera."""
-    finger_y = _FIXED_PAD_Y_M - 2 * _PAD_HALF_M[1] - 0.004
+    finger_y = FIXED_FACE_M - 2 * _PAD_HALF_M[1] - 0.004
     _part(hand, (0.006, -0.008, 0), (0.018, 0.038, 0.014), _SERVO, collides=True)
     _part(hand, (0.060, finger_y, 0), (0.046, 0.004, 0.009), _FINGER, collides=True)
-    _pad(hand, f"{side}_fixed_pad", (_PAD_X_M, _FIXED_PAD_Y_M - _PAD_HALF_M[1], 0), (1, 0, 0, 0), grip)
+    _pad(hand, f"{side}_fixed_pad", (_PAD_X_M, FIXED_FACE_M - _PAD_HALF_M[1], 0), (1, 0, 0, 0), grip)
     hand.add_camera(
         name=f"wrist_{side}",
         pos=[-0.010, 0.004, 0.052],
@@ -163,7 +174,7 @@ def _add_gripper(
         dx, dy = x - _JAW_PIVOT_M[0], y - _JAW_PIVOT_M[1]
         return dx * math.cos(turn) - dy * math.sin(turn), dx * math.sin(turn) + dy * math.cos(turn), 0.0
 
-    jaw_face = _FIXED_PAD_Y_M + _PRODUCT_GAP_M
+    jaw_face = FIXED_FACE_M + JAW_GAP_M
     _part(
         jaw, in_jaw(0.060, jaw_face + 2 * _PAD_HALF_M[1] + 0.004), (0.046, 0.004, 0.009), _FINGER, quat, True
     )

@@ -154,3 +154,11 @@ def _misbehave(robot, policy: str, rng: np.random.Generator) -> bool:
         if robot.step(action).outcome is not Outcome.RUNNING:
             return False
     return expert.assess().recoverable
+
+
+def test_some_labelled_scenes_show_the_target_in_the_grip(robot):
+    rng = np.random.default_rng(0)
+    labels = [robot.labelled_scene(TASK, rng).labels for _ in range(60)]
+    gripped = [label for label in labels if label["held"][0] == 1]
+    assert 2 <= len(gripped) <= 20
+    assert all(np.linalg.norm(label["target_minus_tcp"]) < 0.035 for label in gripped)

@@ -40,3 +40,15 @@ def test_the_gripper_points_straight_down_over_the_bin():
 
 def test_a_point_across_the_room_is_out_of_reach():
     assert kin.steepest(0.6, 0.0, 0.1) is None
+
+
+def test_hand_axes_agree_with_the_compiled_model():
+    model = workcell(Station()).compile()
+    data = mujoco.MjData(model)
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        arm = rng.uniform(kin.ARM_LOWER_RAD, kin.ARM_UPPER_RAD)
+        data.qpos[6:11] = arm
+        mujoco.mj_kinematics(model, data)
+        axes = np.column_stack(kin.hand_axes(arm.tolist()))
+        assert axes == pytest.approx(data.body("right_wrist_roll").xmat.reshape(3, 3), abs=1e-9)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Assessment
 from sop_envs import kinematics as kin
-from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD, JAW_PARALLEL_RAD, JOINTS, MAX_STEP_RAD
+from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD, JOINTS, MAX_STEP_RAD, jaw_face_m
 from sop_envs.tasks.flat_shelf_scene import BIN_X_M, BIN_Y_M, SPACING_M
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ GRASP_SHARE, GRASP_RANGE_M = 0.45, (0.019, 0.025)  # grasp height: just above th
 ALIGNED_M, FUNNEL_M = 0.008, 0.016  # lateral error allowed at the start and at the end of a descent
 PLACED_M = 0.008
 TOUCHDOWN_M = 0.004
-FIXED_FACE_M, JAW_FACE_M, JAW_LEVER_M = -0.034, -0.007, 0.075  # where the pads are, seen from the TCP
 CENTRED_M, SLIPS_M = 0.007, 0.012  # across the pads: start to close; a round product slips out beyond
 
 FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; room to a product's middle
@@ -213,12 +212,12 @@ class FlatShelfExpert:
 
     def _between_pads(self, item: int) -> bool:
         """Alone between the pads, as far as the jaw is open now, and not so far out that it slips away."""
-        jaw_face = JAW_FACE_M + JAW_LEVER_M * math.sin(self._s.jaw_rad - JAW_PARALLEL_RAD)
+        low, high = FIXED_FACE_M + 0.002, jaw_face_m(self._s.jaw_rad) - 0.008
         inside: list[int] = []
         for other in range(self._s.count):
             along, across = self._in_jaw(other)
             room = SLIPS_M if other == item else 2 * SLIPS_M
-            if FIXED_FACE_M < along < jaw_face - 0.008 and abs(across) < room:
+            if low < along < high and abs(across) < room:
                 inside.append(other)
         return inside == [item]
 

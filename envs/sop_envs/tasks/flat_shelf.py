@@ -77,9 +77,9 @@ class FlatShelfSituation:
         poses, speeds = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
         self.item_m = poses[:, :3] - self._origin
         self.item_m[:, 2] -= self.table_m
-        self._quats = poses[:, 3:]
-        w, x, y, z = self._quats.T
-        self.upright_cosine = 1 - 2 * (x * x + y * y)
+        w, x, y, z = poses[:, 3:].T
+        self._up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+        self.upright_cosine = self._up[:, 2]
         self.item_yaw_rad = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
         self._linear = np.sqrt((speeds[:, :3] ** 2).sum(1))
         self._angular = np.sqrt((speeds[:, 3:] ** 2).sum(1))
@@ -190,7 +190,7 @@ class FlatShelfSituation:
     def labels(self) -> Mapping[str, NDArray[np.float32]]:
         target, tcp, slot = self.item_m[self.goal_item].copy(), self.tcp_m, self.slot_m(self.goal_slot)
         product = self.layout.products[self.goal_item]
-        target[2] += product.height_m / 2
+        target += product.height_m / 2 * self._up[self.goal_item]
         yaw = 0.0 if product.round else 4 * self.item_yaw_rad[self.goal_item]  # a square repeats each quarter
         labels = {
             "target_xyz": target,
@@ -219,4 +219,7 @@ class FlatShelf:
 
     def still(self, station: Station, rng: np.random.Generator, split: Split) -> FlatShelfSituation:
         view = draw_station(int(rng.integers(1, 2**31)))
-        return FlatShelfSituation(station, draw_still(rng, split), view)
+        situation = FlatShelfSituation(station, draw_still(rng, split), view)
+        if situation.layout.in_hand is not None:
+            situation.held = situation.goal_item  # no physics has run, so there are no contacts to tell
+        return situation

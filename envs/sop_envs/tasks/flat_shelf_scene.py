@@ -22,8 +22,8 @@ from sop_bench.robot import Split
 from sop_envs import kinematics as kin
 from sop_envs.assortment import draw_products
 from sop_envs.catalogue import Product
-from sop_envs.products import add_product
-from sop_envs.so101 import JAW_OPEN_RAD
+from sop_envs.products import add_product, yaw_quat
+from sop_envs.so101 import FIXED_FACE_M, JAW_OPEN_RAD, jaw_around_rad
 from sop_envs.station import Station
 from sop_envs.workcell import BASE_Y_M, add_camera, add_fixture, disturb_view, workcell
 
@@ -33,6 +33,7 @@ SLOT_X_M, SLOT_Y_M = 0.300, (-0.080, 0.0, 0.080)
 SPACING_M = 0.072  # an open jaw fits between neighbours
 ITEM_COUNTS = (4, 5, 6)
 ITEM_YAW_RAD = 0.5  # products face the robot roughly; stills show every yaw
+GRIPPING_SHARE = 0.15  # stills with the target between the pads
 OCCUPIED_SHARE = 0.3  # episodes with a product already in another facing
 
 HOME_TCP_M = (0.205, 0.0, 0.125)
@@ -54,6 +55,7 @@ class Layout:
         yaws_rad: (n,).
         goal_item, goal_slot: What the instruction asks for.
         arm_rad: Right arm and gripper, (6,).
+        in_hand: Pose of a goal item between the pads, for stills (base frame of the arm; unit quaternion).
     """
 
     products: tuple[Product, ...]
@@ -62,6 +64,7 @@ class Layout:
     goal_item: int
     goal_slot: int
     arm_rad: NDArray[np.float64]
+    in_hand: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def _scatter(rng: np.random.Generator, count: int, spacing_m: float) -> NDArray[np.float64]:
@@ -102,17 +105,31 @@ def draw_still(rng: np.random.Generator, split: Split) -> Layout:
     slots = rng.permutation(len(SLOTS))[: rng.binomial(len(SLOTS), 0.4)]
     for slot, item in zip(slots, rng.permutation(count)[: len(slots)], strict=True):
         positions[item] = np.array([SLOT_X_M, SLOT_Y_M[slot]]) + rng.uniform(-0.015, 0.015, 2)
-    near_target = rng.random() < 0.4
-    while True:
+    near_target, gripping = rng.random() < 0.4, rng.random() < GRIPPING_SHARE
+    arm, tcp = None, np.zeros(3)
+    while arm is None:
         tcp = np.array([rng.uniform(0.15, 0.32), rng.uniform(-0.17, 0.17), rng.uniform(0.02, 0.14)])
-        if near_target:
+        if near_target and not gripping:
             tcp[:2] = positions[0] + rng.normal(0, 0.02, 2)
         arm = kin.steepest(*tcp)
-        if arm is not None:
-            break
     roll, jaw = arm[0] + rng.uniform(-0.6, 0.6), rng.uniform(kin.GRIPPER_LOWER_RAD, JAW_OPEN_RAD)
+    in_hand = None
+    if gripping:
+        jaw = jaw_around_rad(products[0].width_m)
+        in_hand = _hang(products[0], tcp, kin.hand_axes([*arm, roll]), grasp_m=rng.uniform(0.015, 0.028))
     arm_rad = np.array([*arm, roll, jaw])
-    return Layout(products, positions, yaws, 0, int(rng.integers(len(SLOTS))), arm_rad)
+    return Layout(products, positions, yaws, 0, int(rng.integers(len(SLOTS))), arm_rad, in_hand)
+
+
+def _hang(
+    product: Product, tcp_m: NDArray[np.float64], axes: tuple[NDArray[np.float64], ...], grasp_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pose of a product against the fixed pad, gripped `grasp_m` above its base."""
+    fingers, opening, third = axes
+    position = tcp_m + (FIXED_FACE_M + product.width_m / 2) * opening + grasp_m * fingers
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, np.column_stack([third, opening, -fingers]).ravel())
+    return position, quat
 
 
 @lru_cache(maxsize=16)
@@ -153,9 +170,10 @@ def build(station: Station, layout: Layout, view: Station | None = None) -> mujo
     """Compile the desk with the products of `layout`; `view` disturbs camera and lamp further."""
     spec = _furnished(station).copy()
     for item, product in enumerate(layout.products):
-        x, y = layout.positions_m[item]
-        place = np.array([x, y + BASE_Y_M["right"], station.table_height_m])
-        add_product(spec, f"item{item}", product, place, layout.yaws_rad[item])
+        (x, y), z, quat = layout.positions_m[item], station.table_height_m, yaw_quat(layout.yaws_rad[item])
+        if layout.in_hand is not None and item == layout.goal_item:
+            (x, y, z), quat = layout.in_hand
+        add_product(spec, f"item{item}", product, np.array([x, y + BASE_Y_M["right"], z]), quat)
     if view is not None:
         disturb_view(spec, "front", view)
     return spec.compile()
