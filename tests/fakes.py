@@ -193,7 +193,9 @@ def demonstrate(path: Path, task: str, seed: int) -> Path:
 
 def clone(files: list[Path], steps: int) -> CompactVLA:
     """A tiny policy trained on demonstrations."""
-    config = PolicyConfig.for_robot(ReachRobot(0).spec, ("front",), {"target": 2}, NetworkConfig.tiny())
+    config = PolicyConfig.for_robot(
+        ReachRobot(0).spec, ("front",), {"target": 2}, network=NetworkConfig.tiny()
+    )
     generator = torch.Generator().manual_seed(0)
     policy = CompactVLA(config, Tokenizer(["far", "near", "reach"], 12), generator)
     columns: list[tuple[NDArray, ...]] = []

@@ -13,7 +13,6 @@ from sop_bench.fleet.shared import Events, Fleet
 from sop_bench.fleet.spans import Arrival, LearnerJob, Span, SpanJob, SpanResult, train_span_job
 from sop_bench.fleet.tables import LearnerRow, VersionRow
 
-
 _ROUNDING_S = 1e-6  # so that a span which ends with the run is not lost to a sum of floats
 
 

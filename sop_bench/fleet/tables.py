@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-_KINDS = {"int": "int64", "float": "float64", "bool": "bool"}
+_KINDS = {"int": "int64", "float": "float64", "bool": "bool", "str": "str"}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sop_bench.fleet.evaluation_process import EvaluationProcess
 from sop_bench.fleet.journal import Journal
 from sop_bench.fleet.learner_process import LearnerProcess
 from sop_bench.fleet.robot_process import RobotProcess
-from sop_bench.fleet.shared import Fleet
+from sop_bench.fleet.shared import Events, Fleet
 from sop_bench.fleet.spans import forget_learner_job
 
 
@@ -99,7 +99,7 @@ def run_cell(
         fleet.tell = tell
         for process in (learner, *robots):
             fleet.clock.process(process.run())
-        fleet.clock.run(until=fleet.clock.process(evaluation.run()))
+        _run(fleet.clock, evaluation.run())
         rows = {
             "evaluations": tables.frame(tables.EvaluationRow, evaluation.rows()),
             "episodes": tables.frame(tables.EpisodeRow, [row for robot in robots for row in robot.rows()]),
@@ -110,3 +110,15 @@ def run_cell(
     for name, table in rows.items():
         tables.write(table, directory / f"{name}.parquet")
     return CellResult(directory, **rows)
+
+
+def _run(clock: simpy.Environment, last: Events) -> None:
+    """Run the clock until the process `last` ends, raising what a process raised as it was raised."""
+    try:
+        clock.run(until=clock.process(last))
+    except BaseException as error:
+        # SimPy raises a copy, caused by the original; ours say more, such as where a worker failed.
+        original = error.__cause__
+        if original is not None and type(original) is type(error):
+            raise original from original.__cause__
+        raise
