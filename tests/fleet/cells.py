@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
-from sop_bench.fleet.engine import ProcessEngine
 from sop_bench.fleet.latency import LatencyProfile, LogNormal
+from sop_bench.fleet.processes import ProcessEngine
 from sop_bench.fleet.virtual import CellResult, run_cell
 from sop_bench.learner.optimiser import LearnerConfig
 

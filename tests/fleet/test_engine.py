@@ -12,14 +12,9 @@ from threading import Thread
 import pytest
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.engine import (
-    Engine,
-    InlineEngine,
-    ProcessEngine,
-    RemoteTracebackError,
-    WorkerDiedError,
-    make_engine,
-)
+from sop_bench.fleet.engine import Engine, InlineEngine, make_engine
+from sop_bench.fleet.processes import ProcessEngine, WorkerDiedError
+from sop_bench.fleet.worker import RemoteTracebackError
 
 
 def add(left: int, right: int) -> int:

@@ -19,8 +19,9 @@ from fakes import ReachWorld
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
-from sop_bench.fleet.engine import InlineEngine, ProcessEngine
+from sop_bench.fleet.engine import InlineEngine
 from sop_bench.fleet.latency import ZERO
+from sop_bench.fleet.processes import ProcessEngine
 from sop_bench.fleet.virtual import CellProgress, CellResult, run_cell
 from sop_bench.learner.optimiser import DivergedError, LearnerConfig
 from sop_bench.posttrain.hg_dagger import HGDagger
