@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -25,7 +25,7 @@ from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import finish_manifest, start_manifest
 from sop_bench.studies.offline import offline_demonstrations
 from sop_bench.studies.profiles import SHIPPED_CHECKPOINT, ScaleStudy, scale_study
-from sop_bench.studies.scale import CellRunner, claim, run_scale
+from sop_bench.studies.scale import CellRunner, claim, run_scale, work_folder
 from sop_bench.studies.stats import minimum_detectable_effect, wilson
 from sop_bench.studies.summary import Summary
 
@@ -89,26 +89,26 @@ def scale(study: ScaleStudy, directory: Path, *, workers: int, fresh: bool, cons
 def posttrain(
     study: ScaleStudy, key: CellKey, directory: Path, *, workers: int, fresh: bool, console: Console
 ) -> Table:
-    """Run the single cell `key` of `study` in `directory`, and return its curve as a table."""
-    if fresh and directory.exists():
-        shutil.rmtree(directory)
+    """Run the single cell `key` of `study` in a folder of its own in `directory`; its curve as a table."""
     folder = directory / key.folder
+    work = work_folder(folder, fresh)
     with make_engine(workers) as engine:
         run = _runner(study, engine, console)
         manifest = start_manifest(folder, "posttrain", study, {"checkpoint": study.checkpoint})
         with StudyDisplay([key], study.duration_s, console) as display:
-            run(key, folder, lambda state: display.update(key, state))
+            run(key, work, lambda state: display.update(key, state))
+    found = records.gather([(key.robots, key.seed, work)], folder)
     finish_manifest(folder, manifest)
-    return _curve(records.load(folder), key, folder)
+    return _curve(found, key, folder)
 
 
 def _curve(found: records.Records, key: CellKey, folder: Path) -> Table:
-    table = Table("virtual min", "success", title=f"{key}, seed {key.seed}: {folder}", title_justify="left")
-    times = records.column(found.evaluations, "time_s")
-    solved = records.column(found.evaluations, "success")
-    for time_s in found.times_s:
-        at = times == time_s
-        table.add_row(f"{time_s / 60:.1f}", str(wilson(int(solved[at].sum()), int(at.sum()))))
+    table = Table(title=f"{key}, seed {key.seed}", caption=f"records in {folder}", box=SIMPLE_HEAD)
+    table.add_column("virtual min", justify="right")
+    table.add_column("success [95 %]")
+    solved = found.outcomes(key.robots)[0].sum(axis=1)
+    for time_s, successes in zip(found.times_s, solved, strict=True):
+        table.add_row(f"{time_s / 60:.1f}", str(wilson(int(successes), len(found.scenes))))
     return table
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 from scipy.optimize import isotonic_regression
 
-from sop_bench.studies.paper import SCALING
+from sop_bench.studies.paper import SCALING, TARGET
 from sop_bench.studies.records import CONTROL
 from sop_bench.studies.stats import Interval
 from sop_bench.studies.summary import Summary
@@ -168,11 +168,16 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
 # --------------------------------------------------------------------------------------------- speed-up
 
 
+def _paper_name(target: float) -> str:
+    return "SOP paper, real robots" if target == TARGET else f"SOP paper (to {TARGET:g})"
+
+
 def _draw_speedup(axes: Axes, summary: Summary) -> None:
-    fleets = [cell.robots for cell in summary.cells]
-    gains = [cell.speedup for cell in summary.cells]
-    baseline = min(fleets)
-    ideal = np.array([baseline, max(fleets)])
+    known = [cell for cell in summary.cells if np.isfinite(cell.speedup.mean)]
+    fleets = [cell.robots for cell in known]
+    gains = [cell.speedup for cell in known]
+    baseline, largest = min(fleets), max(cell.robots for cell in summary.cells)
+    ideal = np.array([baseline, largest])
     axes.plot(ideal, ideal / baseline, color=_GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="ideal")
     shown = {n: row for n, row in SCALING.items() if baseline == 1}
     axes.plot(
@@ -183,7 +188,7 @@ def _draw_speedup(axes: Axes, summary: Summary) -> None:
         marker="D",
         markersize=4.5,
         markerfacecolor="white",
-        label="SOP paper, real robots" if shown else None,
+        label=_paper_name(summary.target) if shown else None,
         zorder=2,
     )
     means = [gain.mean for gain in gains]
@@ -201,11 +206,11 @@ def _draw_speedup(axes: Axes, summary: Summary) -> None:
             capsize=2.5,
             zorder=4,
         )
-    top = max(*(gain.high for gain in gains), float(ideal[-1]) / baseline)
-    margin = 0.08 * (max(fleets) - baseline) or 0.5
-    axes.set_xticks(fleets, [str(n) for n in fleets])
+    top = max([*(gain.high for gain in gains), float(ideal[-1]) / baseline])
+    margin = 0.08 * (largest - baseline) or 0.5
+    axes.set_xticks([cell.robots for cell in summary.cells])
     axes.set(
-        xlim=(baseline - margin, max(fleets) + margin),
+        xlim=(baseline - margin, largest + margin),
         ylim=(0, top * 1.06),
         xlabel="robots",
         ylabel=f"speed-up in reaching {summary.target:.2g} (\N{MULTIPLICATION SIGN})",

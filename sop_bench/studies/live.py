@@ -112,7 +112,10 @@ class StudyDisplay:
         return done / sum(weights.values())
 
     def _share(self, state: CellState) -> float:
-        return 1.0 if state.finished else min(state.virtual_s / self._duration_s, 0.999)
+        """Share of a cell's work: half its fleet, half its evaluations, which are computed behind it."""
+        if state.finished:
+            return 1.0
+        return min((state.virtual_s + state.success_s) / (2 * self._duration_s), 0.999)
 
     @property
     def elapsed_s(self) -> float:

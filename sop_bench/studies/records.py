@@ -51,9 +51,14 @@ class Records:
         return np.unique(column(self.evaluations, "seed")).tolist()
 
     @property
+    def arms(self) -> list[int]:
+        """Fleet sizes, rising; the control first, if there is one."""
+        return np.unique(column(self.evaluations, "robots")).tolist()
+
+    @property
     def fleets(self) -> list[int]:
         """Fleet sizes without the control, rising."""
-        return [n for n in np.unique(column(self.evaluations, "robots")).tolist() if n != CONTROL]
+        return [n for n in self.arms if n != CONTROL]
 
     @property
     def times_s(self) -> NDArray[np.float64]:
@@ -90,7 +95,7 @@ class Records:
         """One row per robots, seed and time: success, its Wilson interval, and what it had cost by then."""
         rows = []
         ended_s = column(self.episodes, "started_s") + column(self.episodes, "duration_s")
-        for robots in (CONTROL, *self.fleets):
+        for robots in self.arms:
             solved = self.outcomes(robots).sum(axis=2)
             for (i, seed), (j, time_s) in product(enumerate(self.seeds), enumerate(self.times_s)):
                 rate = wilson(int(solved[i, j]), len(self.scenes))

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from sop_bench.errors import CorruptDataError, SopBenchError
 from sop_bench.studies import records
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.paper import SCALING, TARGET
-from sop_bench.studies.stats import Interval
+from sop_bench.studies.stats import Interval, TimeToTarget
 from sop_bench.studies.summary import Cell, Summary, summarise
 
 
@@ -64,12 +66,11 @@ def _fleet_row(cell: Cell, seeds: int) -> list[str]:
     # With seeds that never got there, the mean holds the study's duration in their place: a lower bound.
     bound = "> " if time.censored else ""
     note = f" ({time.censored} of {seeds} seeds never)" if time.censored else ""
-    minutes = Interval(time.interval.mean / 60, time.interval.low / 60, time.interval.high / 60)
     paper = SCALING.get(cell.robots)
     return [
         "1 robot" if cell.robots == 1 else f"{cell.robots} robots",
         _percent(cell.success_end),
-        f"{bound}{minutes:.1f}{note}",
+        f"{bound}{_minutes(time):.1f}{note}",
         f"{cell.speedup:.2f}",
         f"{bound}{cell.robot_minutes_to_target:.1f}",
         f"{cell.operator_minutes:.1f}",
@@ -96,15 +97,64 @@ def caption(summary: Summary) -> str:
 
 
 def as_rich(summary: Summary) -> Table:
-    """The table for a terminal."""
+    """The table for a terminal of 80 columns: under each number its interval, and what the paper reports."""
     table = Table(
-        title="Success and time to target by fleet size", caption=caption(summary), title_justify="left"
+        title="Success and time to target by fleet size",
+        caption=f"{caption(summary)} Control: the same gradient steps without online data.",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for i, header in enumerate(headers(summary)):
-        table.add_column(header, justify="left" if i == 0 else "right", style="dim" if i == 6 else "")
-    for i, row in enumerate(rows(summary)):
-        table.add_row(*row, end_section=i == 1)
+    minutes, target = f"{summary.duration_s / 60:.0f} min", f"{summary.target:.2g}"
+    table.add_column("fleet")
+    for header in (
+        f"success\nat {minutes}",
+        f"minutes\nto {target}",
+        "speed-up",
+        f"robot-min\nto {target}",
+        "operator-\nminutes",
+    ):
+        table.add_column(header, justify="right")
+    table.add_row("pretrained", _stacked(summary.pretrained_success, 3))
+    table.add_row("control", _stacked(summary.control_success_end, 3), end_section=True)
+    for cell in summary.cells:
+        table.add_row(*_stacked_row(cell, summary))
     return table
+
+
+def _stacked_row(cell: Cell, summary: Summary) -> list[str]:
+    name, _, _, _, robot_minutes, operator_minutes, _ = _fleet_row(cell, len(summary.seeds))
+    time = cell.time_to_target_s
+    never = f"[yellow]{time.censored}/{len(summary.seeds)} never[/]" if time.censored else ""
+    paper = SCALING.get(cell.robots)
+    timed = paper if summary.target == TARGET else None  # times to another target cannot be compared
+    return [
+        name,
+        _stacked(cell.success_end, 3, f"paper {paper.success_end}" if paper else ""),
+        _stacked(
+            _minutes(time),
+            1,
+            never,
+            f"paper {timed.time_to_target_min}" if timed else "",
+            bound="> " if never else "",
+        ),
+        _stacked(cell.speedup, 2, f"paper {timed.speedup}" if timed else ""),
+        robot_minutes,
+        operator_minutes,
+    ]
+
+
+def _stacked(interval: Interval, digits: int, *notes: str, bound: str = "") -> str:
+    if not math.isfinite(interval.mean):
+        return "\n".join(["-", "", *(f"[dim]{note}[/]" for note in notes if note)])
+    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
+    smaller = [f"{low}..{high}", *(note for note in notes if note)]
+    return "\n".join([f"[b]{bound}{interval.mean:.{digits}f}[/]", *(f"[dim]{line}[/]" for line in smaller)])
+
+
+def _minutes(time: TimeToTarget) -> Interval:
+    return Interval(time.interval.mean / 60, time.interval.low / 60, time.interval.high / 60)
 
 
 def as_markdown(summary: Summary) -> str:

@@ -83,17 +83,23 @@ def claim(study: ScaleStudy, directory: Path, fresh: bool) -> None:
         ConfigurationError: It is another study, and `fresh` does not allow to delete it.
     """
     work = directory / WORK
-    if fresh and work.exists():
-        shutil.rmtree(work)
-    earlier = read_manifest(directory) if work.exists() else None
+    earlier = read_manifest(directory) if work.exists() and not fresh else None
     if earlier is not None and (differing := _differing(study, earlier)):
         raise ConfigurationError(
             f"{directory} holds a study with another {', '.join(differing)}. Repeat its settings to resume "
             f"it, give another --output, or delete it with --fresh."
         )
+    work_folder(directory, fresh)
+
+
+def work_folder(directory: Path, fresh: bool) -> Path:
+    """The folder in `directory` for what is large and can be made again; emptied first if `fresh`."""
+    work = directory / WORK
+    if fresh and work.exists():
+        shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
-    # Cells are working data: large, and made again from the manifest.
     (work / ".gitignore").write_text("*\n")
+    return work
 
 
 def _differing(study: ScaleStudy, earlier: dict[str, Any]) -> list[str]:

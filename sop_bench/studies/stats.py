@@ -9,7 +9,8 @@ Definitions, so that a reader of a table knows what each number means:
   the curve, linear between evaluations. It is censored, ``inf``, when the fit never reaches the target.
 - The *speed-up* of a fleet is the baseline's time to target over its own, both summed over the same seeds. A
   censored time enters means and ratios as the study's duration: so a mean with censored seeds is a lower
-  bound, a speed-up over a censored baseline is a lower bound, and one of a censored fleet an upper bound.
+  bound, a speed-up over a censored baseline is a lower bound, and one of a censored fleet an upper bound. If
+  neither ever reaches the target, nothing is known, and the speed-up is NaN.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ class Interval:
         if not math.isfinite(self.mean):
             return "-"
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 def finite(value: float) -> float | None:
@@ -239,6 +246,9 @@ def scaling(
     for n in fleets:
         censored = sum(math.isinf(time_to_target(times_s, curve, target)) for curve in estimates[n])
         time = TimeToTarget(_interval(float(points[n].mean()), replicates[n].mean(axis=1)), censored)
-        gain = float(ratio(points[baseline], points[n]))
-        found[n] = Scaling(time, _interval(gain, ratio(replicates[baseline], replicates[n])))
+        gain = _interval(
+            float(ratio(points[baseline], points[n])), ratio(replicates[baseline], replicates[n])
+        )
+        nothing_known = n != baseline and (np.stack([points[baseline], points[n]]) >= duration_s).all()
+        found[n] = Scaling(time, _UNKNOWN if nothing_known else gain)
     return found

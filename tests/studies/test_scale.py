@@ -21,7 +21,7 @@ from sop_bench.studies.figures import draw_scaling
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.profiles import ScaleStudy, scale_study
-from sop_bench.studies.report import as_markdown, load_summary
+from sop_bench.studies.report import as_markdown, as_rich, load_summary
 from sop_bench.studies.scale import run_scale
 from tests.studies.synthetic import TIMES_S, write_cell, write_cells
 
@@ -155,6 +155,15 @@ def test_figure_and_table_need_records_alone(finished: Path, tmp_path: Path):
     assert "0.925 / 71.7 / 2.4" in lines[6]
 
 
+def test_the_table_fits_a_terminal_of_eighty_columns(finished: Path):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(as_rich(load_summary(finished)))
+    lines = console.file.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
+    assert max(map(len, lines)) <= 80
+    assert any(line.lstrip().startswith("4 robots ") for line in lines)
+    assert any("paper 0.925" in line and "paper 71.7" in line and "paper 2.4" in line for line in lines)
+
+
 def test_the_report_prints_from_a_shell(finished: Path):
     command = [sys.executable, "-m", "sop_bench.studies.report", str(finished)]
     assert "| 4 robots |" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -248,5 +257,5 @@ def test_the_live_table_shows_every_cell_and_an_estimate():
 
 def test_elsewhere_than_on_a_terminal_progress_is_plain_lines(console: Console):
     with StudyDisplay([CellKey(0, 1)], 1200, console) as display:
-        display.update(CellKey(0, 1), CellState(virtual_s=300, success=0.5))
+        display.update(CellKey(0, 1), CellState(virtual_s=300, success=0.5, success_s=300))
     assert "1 robot (seed 0) 25% success 0.50" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]

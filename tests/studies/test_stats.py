@@ -108,8 +108,22 @@ def test_a_curve_that_starts_above_the_target_needs_no_time():
 @given(hnp.arrays(np.bool_, (2, 4, 20)), RATES)
 def test_speedup_of_identical_curves_is_one(outcomes: np.ndarray, target: float):
     resampling = Resampling.draw(2, 20, np.random.default_rng(0), replicates=20)
-    found = scaling(np.arange(4) * 60.0, {1: outcomes, 2: outcomes}, target, resampling, baseline=1)
-    assert vars(found[2].speedup) == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    time_s = np.arange(4) * 60.0
+    speedup = scaling(time_s, {1: outcomes, 2: outcomes}, target, resampling, baseline=1)[2].speedup
+    reached = any(time_to_target(time_s, curve, target) < time_s[-1] for curve in outcomes.mean(axis=2))
+    assert vars(speedup) == (
+        {"mean": 1.0, "low": 1.0, "high": 1.0}
+        if reached
+        else pytest.approx(dict.fromkeys(("mean", "low", "high"), math.nan), nan_ok=True)
+    )
+
+
+def test_the_speedup_is_unknown_when_nobody_reaches_the_target():
+    flat = outcomes_along([0.4, 0.4])
+    resampling = Resampling.draw(2, 100, np.random.default_rng(0), replicates=20)
+    found = scaling(np.array([0.0, 60.0]), {1: flat, 2: flat}, 0.8, resampling, baseline=1)
+    assert found[1].speedup.mean == 1
+    assert found[2].speedup.as_dict() == {"mean": None, "low": None, "high": None}
 
 
 def test_a_fleet_that_is_twice_as_fast_has_a_speedup_of_two():
