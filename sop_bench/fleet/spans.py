@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sop_bench.episode import load_header
 from sop_bench.errors import CorruptDataError
 from sop_bench.fleet.jobs import Kept
-from sop_bench.learner.learner import Ingested, Learner
+from sop_bench.learner.learner import FeatureKey, Ingested, Learner
 from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.learner.sampler import OFFLINE, ONLINE, SamplerConfig, SamplerRow
 from sop_bench.policy.base import PolicyVersion
@@ -123,6 +126,7 @@ class _Warm:
 
 
 _warm: Kept[_Warm] = Kept(16)
+_demonstration_features: dict[FeatureKey, NDArray[np.float16]] = {}
 
 
 def state_of(directory: Path, number: int) -> Path:
@@ -157,7 +161,15 @@ def forget_learner_job(directory: Path, token: str) -> None:
 
 
 def _rebuild(made: LearnerJob, number: int) -> _Warm:
-    learner = Learner(made.checkpoint, made.tasks, made.algorithm, made.config, made.sampler, made.seed)
+    learner = Learner(
+        made.checkpoint,
+        made.tasks,
+        made.algorithm,
+        made.config,
+        made.sampler,
+        made.seed,
+        demonstration_features=_demonstration_features,
+    )
     if number > 0:
         learner.load(state_of(made.directory, number))
         return _Warm(learner, number)

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,8 @@ from sop_bench.policy.vla import single_thread
 from sop_bench.posttrain.base import Algorithm, Selection
 from sop_bench.posttrain.behaviour_cloning import BehaviourCloning
 from sop_bench.posttrain.hg_dagger import BalancesInterventions, HGDagger
+
+FeatureKey = tuple[str, str, str]  # of a checkpoint's content, a file, and the episode in it
 
 _STATE_FORMAT = 1
 
@@ -81,6 +83,8 @@ class Learner:
         checkpoint: The pretrained policy to start from.
         tasks: Names of the tasks that are trained on, with equal shares; other episodes are refused.
         seed: Of everything random in training.
+        demonstration_features: Features of offline frames that other learners of this process have computed,
+            by encoder and episode; added to. The cells of a study share their demonstrations.
 
     Raises:
         ConfigurationError: There is no such checkpoint.
@@ -95,7 +99,9 @@ class Learner:
         config: LearnerConfig | None = None,
         sampler: SamplerConfig | None = None,
         seed: int = 0,
+        demonstration_features: MutableMapping[FeatureKey, NDArray[np.float16]] | None = None,
     ):
+        self._known = {} if demonstration_features is None else demonstration_features
         self.config = config or LearnerConfig()
         self.tasks = tuple(tasks)
         self._seed = seed
@@ -146,7 +152,7 @@ class Learner:
             if episode.header.task not in self.tasks:
                 raise unknown_name("task", episode.header.task, self.tasks, f"It is that of {path}.")
             selection = algorithm.select(episode)
-            features = self._features(path, episode, selection)
+            features = self._features(path, episode, selection, source)
         except CorruptDataError as error:
             warnings.warn(f"Episode left out: {error}", RuntimeWarning, stacklevel=2)
             return Ingested(path.stem, 0, str(error))
@@ -161,19 +167,29 @@ class Learner:
         )
         return Ingested(episode.header.episode_id, len(selection.steps))
 
-    def _features(self, path: Path, episode: Episode, selection: Selection) -> NDArray[np.floating]:
-        count = len(selection.steps)
-        known = episode.header.episode_id in self.replay
-        if known or self._from_pixels or count == 0:
+    def _features(
+        self, path: Path, episode: Episode, selection: Selection, source: int
+    ) -> NDArray[np.float16]:
+        count, episode_id = len(selection.steps), episode.header.episode_id
+        if self._from_pixels or count == 0 or episode_id in self.replay:
             width = 0 if self._from_pixels else self._policy.config.feature_dim
             return np.zeros((count, width), np.float16)
+        if source != OFFLINE:
+            return self._encode(path, episode, selection)
+        key = (self.base.content_hash, str(path), episode_id)
+        if key not in self._known:
+            self._known[key] = self._encode(path, episode, selection)
+        return self._known[key]
+
+    def _encode(self, path: Path, episode: Episode, selection: Selection) -> NDArray[np.float16]:
         with_pixels = load_episode(path, cameras=self._policy.cameras)
         images = {
             camera: np.stack([with_pixels.image(camera, int(step)) for step in selection.steps])
             for camera in self._policy.cameras
         }
-        instructions = [episode.header.instruction] * count
-        return self._policy.encode(images, instructions, episode.frames.state[selection.steps])
+        instructions = [episode.header.instruction] * len(selection.steps)
+        features = self._policy.encode(images, instructions, episode.frames.state[selection.steps])
+        return features.astype(np.float16)
 
     # ------------------------------------------------------------------------------------ training
 
