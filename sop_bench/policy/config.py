@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sop_bench.errors import ConfigurationError
+from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.robot import CameraSpec, RobotSpec
 
 
@@ -97,6 +97,7 @@ class PolicyConfig:
         joint_names: One per action dimension; names that end in ``gripper`` are treated as two-valued.
         proprioception_names: One per dimension of `Observation.proprioception`.
         labels: Name and length of each label of the grounding read-out, in order.
+        pointing: Camera and label of each `pointer.Pointer`: the camera votes for that label cell by cell.
         network: Widths and depths.
     """
 
@@ -104,6 +105,7 @@ class PolicyConfig:
     joint_names: tuple[str, ...]
     proprioception_names: tuple[str, ...]
     labels: tuple[tuple[str, int], ...] = ()
+    pointing: tuple[tuple[str, str], ...] = ()
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
     @classmethod
@@ -112,18 +114,23 @@ class PolicyConfig:
         spec: RobotSpec,
         cameras: tuple[str, ...],
         labels: Mapping[str, int],
+        pointing: Mapping[str, str] | None = None,
         network: NetworkConfig | None = None,
     ) -> PolicyConfig:
         """The configuration that fits `spec`, reading the named cameras.
 
         Raises:
-            ConfigurationError: The robot has no camera of that name.
+            ConfigurationError: The robot has no camera of that name, or no label to point at.
         """
+        for label in (pointing or {}).values():
+            if label not in labels:
+                raise unknown_name("label", label, labels, "A camera can only point at what scenes label.")
         return cls(
             cameras=tuple(spec.camera(name) for name in cameras),
             joint_names=spec.joint_names,
             proprioception_names=spec.proprioception_names,
             labels=tuple(labels.items()),
+            pointing=tuple((pointing or {}).items()),
             network=network or NetworkConfig(),
         )
 
@@ -145,6 +152,15 @@ class PolicyConfig:
         visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
         return visual_dim + self.network.language_dim + 2 * self.label_dim
 
+    def label_slice(self, name: str) -> slice:
+        """Where the label called `name` stands among all labels."""
+        start = 0
+        for label, length in self.labels:
+            if label == name:
+                return slice(start, start + length)
+            start += length
+        raise unknown_name("label", name, (label for label, _ in self.labels))
+
     def save(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return asdict(self)
@@ -162,6 +178,7 @@ class PolicyConfig:
                 joint_names=tuple(data["joint_names"]),
                 proprioception_names=tuple(data["proprioception_names"]),
                 labels=tuple((name, length) for name, length in data["labels"]),
+                pointing=tuple((camera, label) for camera, label in data["pointing"]),
                 network=NetworkConfig.load(data["network"]),
             )
         except (KeyError, TypeError) as error:

@@ -8,15 +8,17 @@ part of what the action head sees, as the pointing outputs of a large model woul
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sop_bench.policy.config import CameraNetwork, NetworkConfig, PolicyConfig
+from sop_bench.policy.pointer import Pointer, Votes, pointed
 from sop_bench.robot import CameraSpec
 
-_STATE_DIM = 32  # length of the embedding of the pose that modulates the images
+_POSE_DIM = 32  # length of the embedding of the pose that modulates the images
 _FINE_SHARE = 0.1  # of a label's standard deviation: what its fine copy resolves around zero
 
 
@@ -28,10 +30,12 @@ class LanguageEncoder(nn.Module):
         self.words = nn.Embedding(vocabulary_size, network.word_dim, padding_idx=0)
         self.mix = nn.Linear(network.max_words * network.word_dim, 2 * network.language_dim)
         self.out = nn.Linear(2 * network.language_dim, network.language_dim)
+        # Unit scale from the start: a faint instruction is ignored for the first thousands of steps.
+        self.norm = nn.LayerNorm(network.language_dim, elementwise_affine=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, L) word ids to (B, language_dim)."""
-        return self.out(F.relu(self.mix(self.words(tokens).flatten(1))))
+        return self.norm(self.out(F.relu(self.mix(self.words(tokens).flatten(1)))))
 
 
 class FilmBlock(nn.Module):
@@ -51,12 +55,20 @@ class FilmBlock(nn.Module):
 class CameraEncoder(nn.Module):
     """One camera: a strided stem, FiLM blocks at an eighth of the resolution, and a flattened grid.
 
-    The grid is flattened rather than pooled: on these images it localised better than a spatial softmax at
-    the same training time, and conditioning before the spatial layers better than attending after them.
+    A `Pointer` reads the same grid, if the configuration asks for one.
     """
 
-    def __init__(self, camera: CameraSpec, network: CameraNetwork, condition_dim: int):
+    def __init__(
+        self,
+        camera: CameraSpec,
+        network: CameraNetwork,
+        language_dim: int,
+        pose_dim: int,
+        pointed_dim: int,
+    ):
         super().__init__()
+        self.moves = pose_dim > 0
+        condition_dim = language_dim + pose_dim
         self.patches = nn.Conv2d(3, network.stem_channels, 4, stride=4, bias=False)
         self.offset = nn.Parameter(torch.zeros(network.stem_channels))
         self.reduce = nn.Conv2d(network.stem_channels, network.channels, 3, stride=2, padding=1)
@@ -66,13 +78,16 @@ class CameraEncoder(nn.Module):
         self.grid = nn.Conv2d(network.channels, network.grid_channels, 1)
         cells = _eighth(camera.height) * _eighth(camera.width)
         self.out = nn.Linear(cells * network.grid_channels, network.vector_dim)
+        self.pointer = Pointer(network.channels, cells, pose_dim, pointed_dim) if pointed_dim else None
 
-    def forward(self, image: Tensor, condition: Tensor) -> Tensor:
-        """(B, h, w, 3) uint8 and (B, condition_dim) to (B, vector_dim)."""
+    def forward(self, image: Tensor, language: Tensor, pose: Tensor) -> tuple[Tensor, Votes | None]:
+        """(B, h, w, 3) uint8, (B, language_dim) and (B, pose_dim) to (B, vector_dim) and votes."""
+        condition = torch.cat([language, pose], dim=1) if self.moves else language
         x = F.relu(self.reduce(F.relu(self._embed_pixels(image))))
         for block in self.blocks:
             x = block(x, condition)
-        return self.out(F.relu(self.grid(x)).flatten(1))
+        x = F.relu(x)
+        return self.out(F.relu(self.grid(x)).flatten(1)), self.pointer(x, pose) if self.pointer else None
 
     def _embed_pixels(self, image: Tensor) -> Tensor:
         # The scaling of pixels to [-.5, .5] is folded into the convolution: done on the pixels it would cost
@@ -84,15 +99,34 @@ class CameraEncoder(nn.Module):
         return F.conv2d(image.permute(0, 3, 1, 2).to(kind), weight, bias, stride=4)
 
 
+def _moves(camera: CameraSpec) -> bool:
+    return camera.name.startswith("wrist")
+
+
 def _eighth(size: int) -> int:
     return (size // 4 + 1) // 2
+
+
+class Sight(NamedTuple):
+    """What the encoder makes of a batch.
+
+    Attributes:
+        vectors: (B, V + language_dim) visual and language vectors.
+        labels: (B, label_dim) read-out of the labels, in z units.
+        votes: Camera name to its pointer's mixture.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+    votes: Mapping[str, Votes]
 
 
 class VisionLanguageEncoder(nn.Module):
     """Images, instruction and pose to the feature vector of the action head.
 
     The pose takes part because a wrist camera sees the target in its own frame: only with the joint angles
-    can that be turned into the base frame of the labels.
+    can that be turned into the base frame of the labels. A camera that stands still must do without: an arm
+    tends to be near its target, and a pointer that knows the pose learns that before it looks.
     """
 
     def __init__(self, config: PolicyConfig, vocabulary_size: int):
@@ -101,23 +135,32 @@ class VisionLanguageEncoder(nn.Module):
         self.config = config
         self.language = LanguageEncoder(vocabulary_size, network)
         self.pose = nn.Sequential(
-            nn.Linear(config.state_dim, 2 * _STATE_DIM), nn.ReLU(), nn.Linear(2 * _STATE_DIM, _STATE_DIM)
+            nn.Linear(config.state_dim, 2 * _POSE_DIM), nn.ReLU(), nn.Linear(2 * _POSE_DIM, _POSE_DIM)
         )
-        condition_dim = network.language_dim + _STATE_DIM
+        pointed_dims = {camera: dict(config.labels)[label] for camera, label in config.pointing}
         self.cameras = nn.ModuleDict(
             {
-                camera.name: CameraEncoder(camera, network.of_camera(camera.name), condition_dim)
+                camera.name: CameraEncoder(
+                    camera,
+                    network.of_camera(camera.name),
+                    network.language_dim,
+                    _POSE_DIM if _moves(camera) else 0,
+                    pointed_dims.get(camera.name, 0),
+                )
                 for camera in config.cameras
             }
         )
-        seen_dim = config.feature_dim - 2 * config.label_dim + _STATE_DIM
+        pointed_dim = sum(length + 1 for length in pointed_dims.values())
+        seen_dim = config.feature_dim - 2 * config.label_dim + _POSE_DIM + pointed_dim
         self.grounding = nn.Sequential(
             nn.Linear(seen_dim, network.grounding_dim),
             nn.ReLU(),
             nn.Linear(network.grounding_dim, network.grounding_dim),
             nn.ReLU(),
-            nn.Linear(network.grounding_dim, config.label_dim),
         )
+        # What is pointed at also goes straight to the labels, which are then only refined.
+        self.read_out = nn.Linear(network.grounding_dim + pointed_dim, config.label_dim)
+        _initialise(self)
         self.state_mean: Tensor
         self.state_scale: Tensor
         self.label_mean: Tensor
@@ -136,8 +179,8 @@ class VisionLanguageEncoder(nn.Module):
         """(B, L) word ids to (B, language_dim)."""
         return self.language(tokens)
 
-    def see(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Visual and language vectors (B, V + language_dim), and the labels in z units (B, label_dim).
+    def see(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Sight:
+        """Everything that is read out of the images, before it is scaled for the action head.
 
         Args:
             images: Camera name to (B, h, w, 3) uint8.
@@ -145,10 +188,19 @@ class VisionLanguageEncoder(nn.Module):
             state: (B, P) proprioception as observed.
         """
         pose = self.pose((state - self.state_mean) / self.state_scale)
-        condition = torch.cat([language, pose], dim=1)
-        seen = [encoder(images[name], condition) for name, encoder in self.cameras.items()]
-        labels = self.grounding(F.relu(torch.cat([*seen, condition], dim=1)))
-        return torch.cat([*seen, language], dim=1).float(), labels.float()
+        vectors: list[Tensor] = []
+        votes: dict[str, Votes] = {}
+        for name, encoder in self.cameras.items():
+            vector, vote = encoder(images[name], language, pose)
+            vectors.append(vector)
+            if vote is not None:
+                votes[name] = vote
+        # Pointers learn from their own loss alone: that of the read-out would pull two candidates together.
+        places = [pointed(vote).detach() for vote in votes.values()]
+        seen = [*(F.relu(vector) for vector in vectors), language, pose]
+        hidden = self.grounding(torch.cat([*seen, *places], dim=1))
+        labels = self.read_out(torch.cat([hidden, *places], dim=1))
+        return Sight(torch.cat([*vectors, language], dim=1).float(), labels.float(), votes)
 
     def features(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
         """(B, F) float32, of about zero mean and unit scale over the pretraining scenes.
@@ -156,11 +208,26 @@ class VisionLanguageEncoder(nn.Module):
         The labels are given twice, as they are and magnified around zero: most of them are differences of
         positions, and the last centimetre of an approach decides over the grasp.
         """
-        raw, coarse = self.see(images, language, state)
+        raw, coarse, _ = self.see(images, language, state)
         fine = (coarse + self.label_mean / self.label_scale).div(_FINE_SHARE).tanh()
         return torch.cat([(raw - self.feature_mean) / self.feature_scale, coarse, fine], dim=1)
 
     def labels(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
         """(B, label_dim) the read-out in the labels' own units, concatenated in the order of the config."""
-        _, z = self.see(images, language, state)
-        return z * self.label_scale + self.label_mean
+        return self.see(images, language, state).labels * self.label_scale + self.label_mean
+
+
+def _initialise(encoder: VisionLanguageEncoder) -> None:
+    """Weights that keep the scale of signals: with torch's defaults each layer fades it by more than half."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in encoder.modules():
+        if isinstance(module, FilmBlock):
+            nn.init.normal_(module.film.weight, std=0.5 * module.film.in_features**-0.5)
+            nn.init.normal_(module.mix.weight, std=0.4 * module.mix.in_channels**-0.5)
+        if isinstance(module, Pointer):
+            nn.init.normal_(module.vote.weight, std=0.3 * module.vote.in_features**-0.5)
+    nn.init.normal_(encoder.read_out.weight, std=0.3 * encoder.read_out.in_features**-0.5)

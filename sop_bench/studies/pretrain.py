@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class PretrainConfig:
     Attributes:
         robot, task: What to pretrain for.
         cameras: What the policy sees.
+        pointing: Camera name to the label that it points at.
         station_seeds: Stations whose scenes are rendered.
         stills, moments: Scenes of each kind (see `sop_bench.policy.scenes`), rounded up to whole shards.
         probe_station_seeds: Stations never trained on, whose held-out scenes measure the encoder.
@@ -70,6 +71,9 @@ class PretrainConfig:
     robot: str = "so101"
     task: str = "restock/flat-shelf"
     cameras: tuple[str, ...] = ("front", "wrist_right")
+    pointing: Mapping[str, str] = field(
+        default_factory=lambda: {"front": "target_xyz", "wrist_right": "target_minus_tcp"}
+    )
     station_seeds: tuple[int, ...] = tuple(range(1, 13))
     stills: int = 42_000
     moments: int = 32_000
@@ -129,7 +133,9 @@ def pretrain_encoder(
     requests = list(scene_requests(config))
     scenes = _render(requests, workspace / "scenes", engine, on_progress)
     with make_robot(config.robot, station_seed=config.station_seeds[0]) as robot:
-        shapes = PolicyConfig.for_robot(robot.spec, config.cameras, label_lengths(scenes), config.network)
+        shapes = PolicyConfig.for_robot(
+            robot.spec, config.cameras, label_lengths(scenes), config.pointing, config.network
+        )
         task_version = robot.spec.station.get(f"task_version.{config.task}", "")
     tokenizer = Tokenizer.build(scenes.instructions.tolist(), config.network.max_words)
     policy = CompactVLA(shapes, tokenizer, generator)

@@ -19,6 +19,7 @@ CONFIG = PolicyConfig(
     joint_names=JOINTS,
     proprioception_names=("a", "b", "c", "d"),
     labels=(("target", 3), ("held", 1)),
+    pointing=(("front", "target"),),
     network=NetworkConfig.tiny(),
 )
 
