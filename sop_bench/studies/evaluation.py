@@ -6,6 +6,7 @@ that 200 episodes are 200 distinct scenes, and the same scenes for every checkpo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class EvaluationReport:
 
     @property
     def successes(self) -> int:
-        return int((self.rows["outcome"] == Outcome.SUCCESS).sum())
+        return int((self.rows["outcome"].to_numpy() == Outcome.SUCCESS).sum())
 
     @property
     def success(self) -> Interval:
@@ -76,7 +77,7 @@ class EvaluationReport:
 
     @property
     def robot_s(self) -> float:
-        return float(self.rows["duration_s"].sum())
+        return float(self.rows["duration_s"].to_numpy().sum())
 
     @property
     def terminated_per_hour(self) -> float:
@@ -90,7 +91,7 @@ class EvaluationReport:
 
     def reasons(self) -> dict[str, int]:
         """How often episodes ended for each reason, most frequent first."""
-        return {str(reason): int(count) for reason, count in self.rows["reason"].value_counts().items()}
+        return {str(reason): count for reason, count in Counter(self.rows["reason"].tolist()).most_common()}
 
 
 def evaluate(
