@@ -6,6 +6,7 @@ what was computed from here. A line that a crash cut short is forgotten, and com
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
 from sop_bench.fleet.cell import differing
@@ -35,16 +36,21 @@ class Journal:
         identity: What must be equal for results to be used again.
 
     Raises:
-        ConfigurationError: `directory` holds a cell of another identity.
+        ConfigurationError: `directory` holds a cell of another identity, or somebody is running it.
         CorruptDataError: A file in it is damaged.
     """
 
     def __init__(self, directory: Path, identity: Mapping[str, Any]):
         directory.mkdir(parents=True, exist_ok=True)
         self.token = _claim(directory, identity)
-        self._path = directory / "journal.jsonl"
-        self._results = _read(self._path)
-        self._file = self._path.open("ab")
+        path = directory / "journal.jsonl"
+        self._file = path.open("ab")
+        try:
+            _lock(self._file, directory)
+            self._results = _read(path)
+        except BaseException:
+            self._file.close()
+            raise
         self._lock = threading.Lock()
         self._pending: set[Future[Any]] = set()
 
@@ -130,9 +136,17 @@ def _claim(directory: Path, identity: Mapping[str, Any]) -> str:
     return token
 
 
+def _lock(file: BinaryIO, directory: Path) -> None:
+    """Two processes must not write one journal; the lock ends with the process, however it ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Another process is running the cell in {directory}. Wait for it, or choose another folder."
+        ) from error
+
+
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     raw = path.read_bytes()
     whole, _, torn = raw.rpartition(b"\n")
     if torn or (raw and not whole):

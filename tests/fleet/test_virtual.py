@@ -20,6 +20,7 @@ from fakes import ReachWorld
 from sop_bench.errors import ConfigurationError, CorruptDataError
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
 from sop_bench.fleet.engine import InlineEngine
+from sop_bench.fleet.journal import Journal
 from sop_bench.fleet.latency import ZERO
 from sop_bench.fleet.processes import ProcessEngine
 from sop_bench.fleet.virtual import CellProgress, CellResult, run_cell
@@ -143,19 +144,20 @@ def test_a_learner_that_diverges_stops_the_cell_with_its_own_error(config: CellC
 
 
 @pytest.mark.slow
-def test_a_cell_killed_without_warning_ends_with_the_same_records(
-    world: ReachWorld, config: CellConfig, inline: CellResult, tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_cell_that_is_killed_leaves_nothing_running_and_ends_with_the_same_records(
+    world: ReachWorld, config: CellConfig, inline: CellResult, tmp_path: Path, how: signal.Signals
 ):
     script = Path(__file__).with_name("cells.py")
     paths = [str(world.path), str(script.parents[1]), str(script.parent)]
     command = [sys.executable, str(script), str(world.checkpoint), str(world.demos), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    process = subprocess.Popen(command, env=environment)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     journal = tmp_path / "journal.jsonl"
     wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 12, 120)
     workers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(how)
+    process.wait(20)
     wait_for(lambda: not any(worker.is_running() for worker in workers), 10)
     assert not (tmp_path / "episodes.parquet").exists()
     with ProcessEngine(1) as engine:
@@ -173,6 +175,14 @@ def test_another_configuration_is_refused_by_name(config: CellConfig, inline: Ce
     changed = replace(config, seed=5, learner=LearnerConfig(batch_size=8, learning_rate=1e-3))
     with pytest.raises(ConfigurationError, match=r"another learner\.batch_size, seed\. Repeat"):
         run(changed, inline.directory)
+
+
+def test_a_cell_is_run_by_one_process_at_a_time(config: CellConfig, inline: CellResult):
+    with (
+        Journal(inline.directory, config.identity()),
+        pytest.raises(ConfigurationError, match="Another process is running the cell"),
+    ):
+        run(config, inline.directory)
 
 
 def test_files_may_move_if_their_content_stays(config: CellConfig, inline: CellResult, tmp_path: Path):
