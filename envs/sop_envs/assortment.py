@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from sop_bench.robot import Split
 from sop_envs.catalogue import COLOURS, PATTERNS, RING_PATTERNS, SHAPES, Product, all_products
 
-LABEL_ONLY_SHARE = 0.2  # of scenes with a distractor that differs from the target in its label alone
+LABEL_ONLY_SHARE = 0.05  # of scenes with a distractor that differs from the target in its label alone
+"""0.2 in task version 1: there the camera's 12 pixels a product, not post-training, decided the end point. Of
+the held-out targets that the encoder missed at the start of an episode, 10 of 12 stood beside such a twin."""
 
 
 def draw_products(rng: np.random.Generator, split: Split, count: int) -> tuple[Product, ...]:

@@ -136,7 +136,7 @@ class FrameTable:
         self._features.append(features)
         self._state.append(frames.state[steps])
         self._commanded.append(frames.commanded_rad[steps])
-        self._actions.append(frames.executed_rad)
+        self._actions.append(frames.requested_rad)
         return np.arange(first, len(self))
 
     def take(self, rows: NDArray[np.int64]) -> FrameRows:

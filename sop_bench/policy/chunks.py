@@ -16,7 +16,10 @@ def chunk_targets(
     hold_after: NDArray[np.bool_],
     horizon: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The executed actions that follow each of K steps, and which of them may be imitated.
+    """The actions that follow each of K steps, and which of them may be imitated.
+
+    They are what the demonstrator asked for, not what was executed: a gripper that is told to close is closed
+    by the robot's limits over several steps, and a policy that imitates those closes later with every step.
 
     Args:
         frames: The episode.
@@ -43,7 +46,7 @@ def chunk_targets(
     ahead = np.arange(horizon)
     index = steps[:, None] + np.minimum(ahead, valid_steps[:, None] - 1)  # (K, H)
     valid = (ahead < valid_steps[:, None]) | np.asarray(hold_after, bool)[:, None]
-    return frames.executed_rad[index], valid
+    return frames.requested_rad[index], valid
 
 
 def supervised_steps(

@@ -148,9 +148,14 @@ class PolicyConfig:
 
     @property
     def feature_dim(self) -> int:
-        """F: the visual vectors, the language vector, and the grounding outputs, coarse and fine."""
+        """F: the grounding outputs, coarse and fine."""
+        return 2 * self.label_dim
+
+    @property
+    def vector_dim(self) -> int:
+        """The cameras' vectors and the instruction's, from which labels are read."""
         visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
-        return visual_dim + self.network.language_dim + 2 * self.label_dim
+        return visual_dim + self.network.language_dim
 
     def label_slice(self, name: str) -> slice:
         """Where the label called `name` stands among all labels."""

@@ -1,6 +1,8 @@
 """The action head: flow matching over chunks of normalised actions.
 
-A straight path x(t) = (1 - t) noise + t chunk is regressed by its velocity, chunk - noise; at inference a few
+On a straight path x(t) = (1 - t) noise + t chunk the network is asked for the chunk at its end, and the
+velocity follows: (chunk - x) / (1 - t). Asked for the velocity itself, it spent most of its capacity on
+repeating the noise: at equal steps its error on the demonstrations was twice as large. At inference a few
 Euler steps carry zero noise (the mode, which measured a little better than a sample) to a chunk.
 """
 
@@ -41,11 +43,12 @@ class FlowHead(nn.Module):
         self.fuse = nn.Linear(config.feature_dim + config.state_dim + config.action_dim, network.context_dim)
         self.refine = ResidualBlock(network.context_dim)
         self.condition = nn.Linear(network.context_dim, network.flow_dim)
-        self.lift = nn.Linear(chunk_dim + _TIME_DIM, network.flow_dim, bias=False)
+        self.lift = nn.Linear(chunk_dim, network.flow_dim, bias=False)
+        self.clock = nn.Linear(_TIME_DIM, network.flow_dim, bias=False)
         self.blocks = nn.ModuleList(ResidualBlock(network.flow_dim) for _ in range(network.flow_blocks))
         self.norm = nn.LayerNorm(network.flow_dim)
         self.out = nn.Linear(network.flow_dim, chunk_dim)
-        # The first prediction is the mean chunk's velocity, whatever the noise: training starts calmly.
+        # The first prediction is the mean chunk, whatever the noise: training starts calmly.
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         frequencies = torch.exp(torch.linspace(0.0, 4.0, _TIME_DIM // 2))
@@ -57,10 +60,16 @@ class FlowHead(nn.Module):
         fused = F.gelu(self.fuse(torch.cat([features, state_z, commanded_z], dim=1)), approximate="tanh")
         return self.condition(self.refine(fused))
 
-    def velocity(self, chunk: Tensor, time: Tensor, context: Tensor) -> Tensor:
-        """dx/dt of flattened chunks (N, H * A) at times (N, 1) in [0, 1]."""
+    def destination(self, chunk: Tensor, time: Tensor, context: Tensor) -> Tensor:
+        """Where the paths through flattened chunks (N, H * A) at times (N, 1) in [0, 1) end."""
+        return self._destination(chunk, context + self._tick(time))
+
+    def _tick(self, time: Tensor) -> Tensor:
         phase = time * self.frequencies
-        hidden = self.lift(torch.cat([chunk, phase.sin(), phase.cos()], dim=1)) + context
+        return self.clock(torch.cat([phase.sin(), phase.cos()], dim=1))
+
+    def _destination(self, chunk: Tensor, context: Tensor) -> Tensor:
+        hidden = self.lift(chunk) + context
         for block in self.blocks:
             hidden = block(hidden)
         return self.out(self.norm(hidden))
@@ -74,7 +83,7 @@ class FlowHead(nn.Module):
         valid: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Mean squared velocity error of each sample, (B,), over its valid steps.
+        """Mean squared error of each sample's destination, (B,), over its valid steps.
 
         Args:
             features, state_z, commanded_z: (B, F), (B, P), (B, A).
@@ -87,19 +96,21 @@ class FlowHead(nn.Module):
         context = self.context(features, noisy_state, noisy_commanded).repeat(self.draws, 1)
         target = chunk_z.flatten(1).repeat(self.draws, 1)  # (D * B, H * A)
         noise = _normal(target.shape, generator)
-        time = torch.rand(len(target), 1, generator=generator)
-        predicted = self.velocity(torch.lerp(noise, target, time), time, context)
-        error = (predicted.float() - (target - noise)).square()
+        # Squared, times are early ones: there the context has to say it all, and inference starts there.
+        time = torch.rand(len(target), 1, generator=generator).square()
+        predicted = self.destination(torch.lerp(noise, target, time), time, context)
+        error = (predicted.float() - target).square()
         per_step = error.view(self.draws, len(chunk_z), *self.chunk_shape).mean(dim=(0, 3))  # (B, H)
         return (per_step * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
     def sample(self, features: Tensor, state_z: Tensor, commanded_z: Tensor) -> Tensor:
         """The chunk reached from zero noise, (B, H, A), in z units."""
         context = self.context(features, state_z, commanded_z)
+        ticks = self._tick(torch.arange(self.euler_steps)[:, None] / self.euler_steps)
         chunk = torch.zeros(len(features), self.chunk_shape[0] * self.chunk_shape[1])
-        for step in range(self.euler_steps):
-            time = torch.full((len(features), 1), step / self.euler_steps)
-            chunk = chunk + self.velocity(chunk, time, context) / self.euler_steps
+        for step, tick in enumerate(ticks):
+            end = self._destination(chunk, context + tick)
+            chunk = torch.lerp(chunk, end, 1 / (self.euler_steps - step))
         return chunk.view(-1, *self.chunk_shape)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+_IDLE_RAD = 0.002  # standard deviation of the targets of a joint that the task does not use
 _SCALE_FLOOR = 0.02  # rad; a joint that hardly moves must not be blown up to unit variance
 
 
@@ -76,7 +77,9 @@ class Normaliser(nn.Module):
     def decode_chunk(self, chunk_z: Tensor, commanded_rad: Tensor) -> Tensor:
         """The inverse of `encode_chunk`."""
         relative = chunk_z * self.chunk_scale + self.chunk_mean
-        return torch.where(self.gripper, relative, relative + commanded_rad[:, None])
+        moved = torch.where(self.gripper, relative, relative + commanded_rad[:, None])
+        # A joint that no demonstration moved is held where it was: small errors relative to itself add up.
+        return torch.where(self.commanded_scale < _SCALE_FLOOR + _IDLE_RAD, self.commanded_mean, moved)
 
     def snap_grippers(self, chunk_rad: Tensor) -> Tensor:
         """Grippers fully open or fully closed, whichever is nearer: in between, a grip has no force."""

@@ -21,7 +21,6 @@ from sop_bench.policy.vla import CompactVLA
 _LOSS_KNEE = 0.03  # z units; errors below it are squared. About 3 mm for positions on a desk
 _GROUNDING_WEIGHT = 2.0  # brings the read-out's loss to the size of the pointers'
 _IDENTIFIED_M = 0.020  # closer than half the distance between neighbouring products
-_STATISTICS_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,6 @@ def train_perception(
     encoder.load_state_dict(average.weights(), strict=False)
     encoder.requires_grad_(False)
     policy.forget()
-    _set_feature_statistics(policy, scenes, config.batch_size, generator)
 
 
 def _loss(config: PolicyConfig, sight: Sight, labels_z: Tensor) -> Tensor:
@@ -163,22 +161,3 @@ def _concatenated(config: PolicyConfig, scenes: Scenes) -> Tensor:
 def _set_statistics(encoder: VisionLanguageEncoder, name: str, values: Tensor) -> None:
     encoder.get_buffer(f"{name}_mean").copy_(values.mean(dim=0))
     encoder.get_buffer(f"{name}_scale").copy_(values.std(dim=0, correction=0) + 0.02)
-
-
-def _set_feature_statistics(
-    policy: CompactVLA, scenes: Scenes, batch_size: int, generator: torch.Generator
-) -> None:
-    tokens = policy.tokenizer(scenes.instructions.tolist())
-    parts: list[Tensor] = []
-    with torch.inference_mode():
-        for _ in range(_STATISTICS_BATCHES):
-            rows = torch.randint(len(scenes), (batch_size,), generator=generator)
-            sight = policy.encoder.see(
-                {name: torch.from_numpy(scenes.images[name][rows]) for name in policy.cameras},
-                policy.encoder.embed_language(tokens[rows]),
-                torch.from_numpy(scenes.state[rows]),
-            )
-            parts.append(sight.vectors)
-    raw = torch.cat(parts)
-    policy.encoder.feature_mean.copy_(raw.mean(dim=0))
-    policy.encoder.feature_scale.copy_(raw.std(dim=0, correction=0) + 0.02)

@@ -18,7 +18,7 @@ from sop_bench.fleet.engine import Engine
 from sop_bench.fleet.jobs import robot_for
 from sop_bench.robot import Split, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
-from sop_bench.supervision.demonstrator import DemonstratorConfig, pushing_policy
+from sop_bench.supervision.demonstrator import DemonstratorConfig, PushingPolicy
 
 _CONFIG_FILE = "demonstrations.json"
 _SEED_STRIDE = 1_000_000  # scene seeds of different collections never meet
@@ -180,7 +180,7 @@ def demonstrate(config: DemonstrationConfig, index: int, directory: Path) -> _At
         run_id=f"demos-{config.seed}",
         episode_id=f"demos-{config.seed}-{index:06d}",
     )
-    episode = run_episode(robot, pushing_policy(robot), request, config.demonstrator.build())
+    episode = run_episode(robot, PushingPolicy(robot), request, config.demonstrator.build())
     if episode.header.success:
         save_episode(episode, path)
     return _Attempt(episode.header, episode.duration_s)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.episode import Source
-from sop_bench.policy.base import RandomPolicy
+from sop_bench.policy.base import PolicyVersion
 from sop_bench.robot import Observation, Robot
 from sop_bench.supervision.base import Decision
-from sop_bench.supervision.operator import Tremor, expert_of, gripper_joints
+from sop_bench.supervision.operator import Tremor, expert_of, gripper_joints, moving
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Demonstrator:
         del elapsed_s
         if self._push_left > 0:
             self._push_left -= 1
-            return Decision()  # the rollout asks the policy, which is `pushing_policy`
+            return Decision()  # the rollout asks the policy, which is a `PushingPolicy`
         if self._rng.random() < self._push_probability:
             self._push_left = int(self._rng.integers(1, self.config.push_steps + 1)) - 1
             return Decision()
@@ -71,9 +71,25 @@ class Demonstrator:
         target, commanded = self._expert.act(), observation.commanded_rad
         # A slow person opens and closes the hand as fast as anybody: half-closed grippers hold nothing.
         speed = np.where(self._gripper, 1.0, self._speed)
-        return (commanded + speed * (target - commanded) + self._tremor()).astype(np.float32)
+        return (commanded + speed * (target - commanded) + self._tremor(target - commanded)).astype(
+            np.float32
+        )
 
 
-def pushing_policy(robot: Robot) -> RandomPolicy:
-    """The random policy that plays the pushes of a `Demonstrator`."""
-    return RandomPolicy(robot.spec, scale=0.3)
+class PushingPolicy:
+    """Plays the pushes of a `Demonstrator`: wanders with the joints that the expert is moving.
+
+    An arm that the task does not use is left alone: pushed, it would teach a policy to answer with it.
+    """
+
+    version = PolicyVersion(0, "")
+    cameras: tuple[str, ...] = ()
+    chunk_steps = 1
+
+    def __init__(self, robot: Robot, scale: float = 0.3):
+        self._robot, self._stride_rad = robot, scale * robot.spec.max_step_rad
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
+        move = rng.uniform(-1, 1, len(self._stride_rad)) * self._stride_rad
+        busy = moving(expert_of(self._robot).act() - observation.commanded_rad)
+        return (observation.commanded_rad + move * busy).astype(np.float32)[None]

@@ -19,6 +19,7 @@ from sop_bench.robot import Assessment, Expert, HasExpert, Observation, Robot
 from sop_bench.supervision.base import Decision
 
 _EPSILON = 1e-3
+_RESTING_RAD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,15 @@ class Tremor:
         self._memory, self._rng = memory, rng
         self._value = np.zeros(len(gripper))
 
-    def __call__(self) -> NDArray[np.float64]:
+    def __call__(self, move_rad: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The noise of this step, (action_dim,), for a hand that is about to move by `move_rad`."""
         self._value = self._memory * self._value + self._scale * self._rng.standard_normal(len(self._scale))
-        return self._value
+        return self._value * moving(move_rad)
+
+
+def moving(move_rad: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """(action_dim,) true for joints that are going somewhere: what rests, neither trembles nor is pushed."""
+    return np.abs(move_rad) > _RESTING_RAD
 
 
 def expert_of(robot: Robot) -> Expert:
@@ -113,20 +120,19 @@ class ScriptedOperator:
         return max(0, round(seconds * self._control_hz))
 
     def decide(self, observation: Observation, elapsed_s: float) -> Decision:
-        del observation  # it sees the simulator's state instead
         self._step += 1
         assessment = self._expert.assess()
         if assessment.progress > self._best_progress + _EPSILON:
             self._best_progress, self._last_progress_step = assessment.progress, self._step
         if self._in_control_since is not None:
             if not self._may_hand_back(assessment):
-                return Decision(self._correct(), attending=True)
+                return Decision(self._correct(observation), attending=True)
             self._in_control_since, self._hazard = None, ""
             self._last_progress_step = self._step
             self._best_progress = assessment.progress
-        return self._watch(assessment, elapsed_s)
+        return self._watch(assessment, observation, elapsed_s)
 
-    def _watch(self, assessment: Assessment, elapsed_s: float) -> Decision:
+    def _watch(self, assessment: Assessment, observation: Observation, elapsed_s: float) -> Decision:
         hazard = self._gate(assessment, elapsed_s)
         if not hazard or not assessment.recoverable:
             self._hazard = ""
@@ -136,7 +142,7 @@ class ScriptedOperator:
         if self._step - self._hazard_step < self._reaction_steps:
             return Decision(attending=True)
         self._in_control_since, self._safe_steps = self._step, 0
-        return Decision(self._correct(), takeover=self._hazard, attending=True)
+        return Decision(self._correct(observation), takeover=self._hazard, attending=True)
 
     def _gate(self, assessment: Assessment, elapsed_s: float) -> str:
         if self.config.predictive and assessment.hazard:
@@ -156,5 +162,6 @@ class ScriptedOperator:
         held_long_enough = self._step - self._in_control_since >= self._steps(self.config.minimum_s)
         return held_long_enough and self._safe_steps > self._steps(self.config.settle_s)
 
-    def _correct(self) -> NDArray[np.float32]:
-        return (self._expert.act() + self._tremor()).astype(np.float32)
+    def _correct(self, observation: Observation) -> NDArray[np.float32]:
+        action = self._expert.act()
+        return (action + self._tremor(action - observation.commanded_rad)).astype(np.float32)

@@ -124,7 +124,8 @@ def test_a_changed_encoder_forgets_remembered_language():
     policy = a_policy()
     policy.act(an_observation(), RNG)
     changed = policy.state_for_update("all")
-    changed["encoder.language.out.bias"] = changed["encoder.language.out.bias"] + 1
+    bias = changed["encoder.language.mix.bias"]
+    changed["encoder.language.mix.bias"] = bias + torch.linspace(-1, 1, len(bias))
     policy.load_update(changed, PolicyVersion(1, "one"))
     fresh = a_policy()
     fresh.load_update(changed, PolicyVersion(1, "one"))

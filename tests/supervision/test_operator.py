@@ -48,13 +48,14 @@ class Watch:
         )
         robot = cast(Robot, SimpleNamespace(spec=spec, expert=lambda: self.expert))
         self.operator.begin(robot, "reach", np.random.default_rng(0))
+        self.observation = cast(Observation, SimpleNamespace(commanded_rad=np.zeros(2, np.float32)))
         self.step = 0
 
     def see(self, judgement: Assessment, steps: int = 1) -> list[Decision]:
         self.expert.judgement = judgement
         decisions = []
         for _ in range(steps):
-            decisions.append(self.operator.decide(cast(Observation, None), self.step / 10.0))
+            decisions.append(self.operator.decide(self.observation, self.step / 10.0))
             self.step += 1
         return decisions
 
@@ -125,8 +126,15 @@ def test_a_robot_without_an_expert_is_refused() -> None:
 
 def test_the_hand_trembles_but_never_the_gripper() -> None:
     tremor = Tremor(np.array([False, True]), 0.01, np.random.default_rng(0))
-    values = np.stack([tremor() for _ in range(4000)])
+    values = np.stack([tremor(np.ones(2)) for _ in range(4000)])
     assert values[:, 0].std() == pytest.approx(0.01, rel=0.15)
+    assert (values[:, 1] == 0).all()
+
+
+def test_a_joint_that_rests_does_not_tremble() -> None:
+    tremor = Tremor(np.array([False, False]), 0.01, np.random.default_rng(0))
+    values = np.stack([tremor(np.array([0.1, 0.0])) for _ in range(10)])
+    assert (values[:, 0] != 0).all()
     assert (values[:, 1] == 0).all()
 
 

@@ -33,7 +33,7 @@ from sop_envs.tasks.flat_shelf_scene import (
 )
 from sop_envs.workcell import BASE_Y_M
 
-NAME, VERSION, TIME_LIMIT_S = "restock/flat-shelf", "1", 12.0
+NAME, VERSION, TIME_LIMIT_S = "restock/flat-shelf", "2", 12.0
 
 SLOT_TOLERANCE_M = 0.026
 REACH_M = (0.135, 0.335)  # distance from the base within which a product can be grasped
