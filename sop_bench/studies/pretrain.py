@@ -16,7 +16,7 @@ from sop_bench.errors import ConfigurationError
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import TrainingBatch
-from sop_bench.policy.checkpoint import save_checkpoint
+from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
 from sop_bench.policy.chunks import chunk_targets, supervised_steps
 from sop_bench.policy.config import NetworkConfig, PolicyConfig
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
@@ -47,7 +47,7 @@ class CloningConfig:
         optimiser: See `OptimiserConfig`.
     """
 
-    steps: int = 800
+    steps: int = 1500
     batch_size: int = 128
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
@@ -75,12 +75,12 @@ class PretrainConfig:
         default_factory=lambda: {"front": "target_xyz", "wrist_right": "target_minus_tcp"}
     )
     station_seeds: tuple[int, ...] = tuple(range(1, 13))
-    stills: int = 42_000
-    moments: int = 32_000
+    stills: int = 72_000
+    moments: int = 24_000
     shard_scenes: int = 1000
     probe_station_seeds: tuple[int, ...] = (101, 102)
     probe_scenes: int = 1000
-    demonstrations: DemonstrationConfig = field(default_factory=DemonstrationConfig)
+    demonstrations: DemonstrationConfig = field(default_factory=lambda: DemonstrationConfig(robot_hours=0.03))
     network: NetworkConfig = field(default_factory=NetworkConfig)
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     cloning: CloningConfig = field(default_factory=CloningConfig)
@@ -93,17 +93,26 @@ def pretrain(
     checkpoint: Path,
     engine: Engine,
     on_progress: Progress = lambda phase, done, total: None,
+    *,
+    encoder: Path | None = None,
 ) -> PolicyVersion:
     """Pretrain a policy and write it to `checkpoint`; the same configuration gives the same policy.
 
     Scenes and demonstrations are kept in `workspace`, so a run that was interrupted goes on with them.
     The bits of the weights depend on torch's thread count and on the processor.
 
+    Args:
+        encoder: A checkpoint whose encoder is taken over instead of training one, so that only the
+            demonstrations and the cloning are new: minutes become seconds.
+
     Raises:
         ConfigurationError: Unknown names, or a robot that cannot pose scenes.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    policy, facts = pretrain_encoder(config, workspace, engine, generator, on_progress)
+    if encoder is None:
+        policy, facts = pretrain_encoder(config, workspace, engine, generator, on_progress)
+    else:
+        policy, facts = _with_encoder_of(encoder, generator)
 
     def report(progress: Any) -> None:
         wanted = config.demonstrations.robot_hours
@@ -116,7 +125,6 @@ def pretrain(
     facts["demonstrations"] = {
         **asdict(config.demonstrations),
         "kept": collected.kept,
-        "robot_hours": collected.robot_hours,
     }
     facts["cloning"] = {**asdict(config.cloning), "final_loss": loss}
     return save_checkpoint(policy, checkpoint, facts=facts)
@@ -160,6 +168,14 @@ def pretrain_encoder(
         "held_out_localisation": probes,
     }
     return policy, facts
+
+
+def _with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
+    """A policy with the encoder of `path` and an untrained head, and the facts of that encoder."""
+    earlier = load_checkpoint(path)
+    policy = CompactVLA(earlier.policy.config, earlier.policy.tokenizer, generator)
+    policy.encoder.load_state_dict(earlier.policy.encoder.state_dict())
+    return policy, {**earlier.facts, "encoder_of": earlier.policy.version.content_hash}
 
 
 def behaviour_cloning(
