@@ -16,7 +16,7 @@ from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw,
 from sop_bench.policy.pointer import pointing_loss
 from sop_bench.policy.scenes import Scenes
 from sop_bench.policy.vision import Sight, VisionLanguageEncoder
-from sop_bench.policy.vla import CompactVLA
+from sop_bench.policy.vla import CompactVLA, single_thread
 
 _LOSS_KNEE = 0.03  # z units; errors below it are squared. About 3 mm for positions on a desk
 _GROUNDING_WEIGHT = 2.0  # brings the read-out's loss to the size of the pointers'
@@ -62,6 +62,8 @@ def train_perception(
 ) -> None:
     """Train `policy.encoder` on `scenes` and leave it frozen, with its statistics set.
 
+    One thread: a second one gained little on these sizes, and the bits must not depend on the machine's.
+
     Args:
         generator: Source of the batches.
         on_progress: Called with the steps done and the loss.
@@ -80,24 +82,25 @@ def train_perception(
     parameters = list(encoder.parameters())
     optimiser = adamw(parameters, config.optimiser)
     average = WeightAverage(dict(encoder.named_parameters()), config.optimiser.average_decay)
-    for step in range(config.steps):
-        rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            sight = encoder.see(
-                {name: values[rows] for name, values in images.items()},
-                encoder.embed_language(tokens[rows]),
-                state[rows],
+    with single_thread():
+        for step in range(config.steps):
+            rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                sight = encoder.see(
+                    {name: values[rows] for name, values in images.items()},
+                    encoder.embed_language(tokens[rows]),
+                    state[rows],
+                )
+            loss = _loss(policy.config, sight, targets[rows])
+            descend(
+                loss,
+                optimiser,
+                parameters,
+                learning_rate=config.optimiser.rate(step, config.steps),
+                clip_norm=config.optimiser.clip_norm,
             )
-        loss = _loss(policy.config, sight, targets[rows])
-        descend(
-            loss,
-            optimiser,
-            parameters,
-            learning_rate=config.optimiser.rate(step, config.steps),
-            clip_norm=config.optimiser.clip_norm,
-        )
-        average.update(dict(encoder.named_parameters()))
-        on_progress(step + 1, loss.item())
+            average.update(dict(encoder.named_parameters()))
+            on_progress(step + 1, loss.item())
     encoder.load_state_dict(average.weights(), strict=False)
     encoder.requires_grad_(False)
     policy.forget()

@@ -99,7 +99,7 @@ def pretrain(
     """Pretrain a policy and write it to `checkpoint`; the same configuration gives the same policy.
 
     Scenes and demonstrations are kept in `workspace`, so a run that was interrupted goes on with them.
-    The bits of the weights depend on torch's thread count and on the processor.
+    All training is on one thread, so the bits of the weights depend on the processor and on nothing else.
 
     Args:
         encoder: A checkpoint whose encoder is taken over instead of training one, so that only the
