@@ -160,6 +160,10 @@ def pretrain(
     robot_hours: Annotated[
         float | None, typer.Option(help="Hours of demonstrations; by default as for the shipped policy.")
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Take the encoder of this checkpoint, and train only the action head: a minute."),
+    ] = None,
     workers: Workers = None,
     seed: Seed = 0,
 ) -> None:
@@ -181,7 +185,7 @@ def pretrain(
         seed=seed,
     )
     with _interruptible(_again()), make_engine(_workers(workers)) as engine, progress.phases(err) as bar:
-        version = run(config, workspace, output, engine, bar)
+        version = run(config, workspace, output, engine, bar, encoder=encoder)
     out.print(f"Wrote {output} ({version}). Evaluate it: sop-bench eval {output}")
 
 

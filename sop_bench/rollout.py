@@ -21,7 +21,7 @@ from sop_bench.robot import Observation, Outcome, Robot, Split
 from sop_bench.safety import SafetyGate
 from sop_bench.supervision.base import NoSupervisor, Supervisor
 
-Pixels = Literal["all", "none"]
+Pixels = Literal["all", "helped", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class EpisodeRequest:
         task, seed, split: The scene.
         rng_seed: Seeds everything that is random in the episode besides the scene.
         execute_steps: Steps of each chunk that are executed before the policy is asked again.
-        pixels: Record images at every frame, or none.
+        pixels: Record images at every frame, at those under the supervisor's control, or at none.
         cameras: Which cameras are recorded; ``None`` for those the policy reads.
         started_s: Fleet clock at the first frame, seconds since the run began.
     """
@@ -86,7 +86,7 @@ def run_episode(
             if not plan:
                 plan.extend(policy.act(observation, rng)[: request.execute_steps])
             requested = plan.popleft()
-        recorder.before(observation)
+        recorder.before(observation, helped=source is not Source.POLICY)
         step = robot.step(gate(requested, observation.commanded_rad))
         recorder.after(source, requested, step.executed_rad, decision.takeover, decision.attending)
         observation, outcome, reason = step.observation, step.outcome, step.reason
@@ -122,8 +122,9 @@ class _Recorder:
         cameras = policy.cameras if request.cameras is None else request.cameras
         self._started_s, self._control_hz, self._wall_clock = request.started_s, control_hz, wall_clock
         self._columns: dict[str, list] = {name: [] for name in Frames.__dataclass_fields__}
+        self._pixels = request.pixels
         self._images: dict[str, list[bytes | None]] = {
-            camera: [] for camera in cameras if request.pixels == "all"
+            camera: [] for camera in cameras if request.pixels != "none"
         }
         self._takeovers: list[str] = []
         self._attended_steps = 0
@@ -132,7 +133,7 @@ class _Recorder:
     def elapsed_s(self) -> float:
         return len(self._columns["step"]) / self._control_hz
 
-    def before(self, observation: Observation) -> None:
+    def before(self, observation: Observation, *, helped: bool) -> None:
         columns = self._columns
         columns["monotonic_s"].append(self._started_s + self.elapsed_s)
         columns["wall_s"].append(self._wall_clock())
@@ -140,8 +141,10 @@ class _Recorder:
         columns["policy_version"].append(self._version)
         columns["state"].append(observation.proprioception)
         columns["commanded_rad"].append(observation.commanded_rad)
+        wanted = helped or self._pixels == "all"
         for camera, images in self._images.items():
-            images.append(encode_png(observation.images[camera]))
+            # A simulated camera renders when it is read: a frame that is not kept costs nothing.
+            images.append(encode_png(observation.images[camera]) if wanted else None)
 
     def after(
         self,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 from fakes import ReachWorld, make_world
+from hypothesis import settings
+
+settings.register_profile("no-deadline", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")

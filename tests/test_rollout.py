@@ -111,6 +111,13 @@ def test_pixels_are_recorded_only_when_asked_for(robot: Robot) -> None:
     assert full.image("wrist_right", 0).shape == (64, 64, 3)
 
 
+def test_pixels_of_helped_frames_alone_can_be_recorded(robot: Robot) -> None:
+    request = EpisodeRequest(TASK, 0, pixels="helped")
+    episode = run_episode(robot, WitnessPolicy(), request, TakeoverAt(2, 5))
+    recorded = [png is not None for png in episode.images_png["front"]]
+    assert recorded == [2 <= step < 5 for step in range(len(recorded))]
+
+
 def test_an_instructed_policy_is_told_something_else(robot: Robot) -> None:
     policy = WitnessPolicy()
     run_episode(robot, Instructed(policy, "sing a song"), EpisodeRequest(TASK, 0))

@@ -10,12 +10,14 @@ from typing import Any
 import simpy
 from simpy.resources.resource import Request
 
+from sop_bench.fleet.cell import CellConfig
 from sop_bench.fleet.jobs import EpisodeJob, EpisodeSummary, run_episode_job
 from sop_bench.fleet.learner_process import LearnerProcess
 from sop_bench.fleet.shared import Events, Fleet
 from sop_bench.fleet.streams import scene_seed, stream
 from sop_bench.fleet.tables import EpisodeRow
-from sop_bench.rollout import EpisodeRequest
+from sop_bench.posttrain.hg_dagger import HGDagger
+from sop_bench.rollout import EpisodeRequest, Pixels
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class RobotProcess:
                 seed=scene,
                 rng_seed=config.seed,
                 execute_steps=config.execute_steps,
-                pixels="all",
+                pixels=_pixels(config),
                 run_id=fleet.run_id,
                 episode_id=episode_id,
                 robot_index=self.index,
@@ -166,3 +168,9 @@ class RobotProcess:
             problem=fate.problem,
             compute_wall_s=summary.wall_s,
         )
+
+
+def _pixels(config: CellConfig) -> Pixels:
+    """Images that nothing will be trained on are not rendered, unless all are to be kept."""
+    only_helped = isinstance(config.algorithm, HGDagger) and config.algorithm.mode == "interventions"
+    return "helped" if only_helped and config.pixels == "trainable" else "all"

@@ -26,7 +26,7 @@ from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.film import Film, FilmedRobot, contact_sheet, moving_sheet
 from sop_bench.studies.stats import Interval, wilson
 
-EVALUATION_SEED = 9_000_000  # scene seeds from here on are never used for training
+EVALUATION_SEED = 9_000_000  # demonstrations have lower scene seeds, online episodes those from 10**9
 STATIONS = (1, 2, 3, 4)
 
 
