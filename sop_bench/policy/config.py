@@ -56,7 +56,7 @@ class NetworkConfig:
     flow_blocks: int = 2
     chunk_steps: int = 16
     flow_draws: int = 2
-    euler_steps: int = 5
+    euler_steps: int = 3
 
     def of_camera(self, name: str) -> CameraNetwork:
         """The encoder of the camera called `name`."""

@@ -80,7 +80,7 @@ class PretrainConfig:
     shard_scenes: int = 1000
     probe_station_seeds: tuple[int, ...] = (101, 102)
     probe_scenes: int = 1000
-    demonstrations: DemonstrationConfig = field(default_factory=lambda: DemonstrationConfig(robot_hours=0.03))
+    demonstrations: DemonstrationConfig = field(default_factory=lambda: DemonstrationConfig(robot_hours=0.02))
     network: NetworkConfig = field(default_factory=NetworkConfig)
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     cloning: CloningConfig = field(default_factory=CloningConfig)

@@ -49,7 +49,7 @@ class ScaleStudy:
     task: str = "restock/flat-shelf"
     reset_s: float = 10.0
     operators: int | None = None
-    learner_steps_per_s: float = 1.0
+    learner_steps_per_s: float = 2.0
     publish_every: int = 25
     latency: str = "field"
     target: float = TARGET
@@ -90,7 +90,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     # For CI: every part runs, no number means anything.
     "smoke": {"evaluation_times_s": _minutes(0, 1, 2), "evaluation_episodes": 8},
     # The default: minutes on two cores.
-    "desk": {"evaluation_times_s": _minutes(0, 2, 4, 6, 8, 10, 13, 16, 20), "evaluation_episodes": 100},
+    "desk": {"evaluation_times_s": _minutes(0, 2, 4, 6, 8, 11, 15, 20, 25, 30), "evaluation_episodes": 100},
     # The paper's wall-clock and trial count.
     "paper": {
         "evaluation_times_s": _minutes(0, 2, 4, 6, 8, 10, 13, 16, 20, 30, 45, 60, 90, 120, 150, 180),

@@ -39,10 +39,10 @@ class OperatorConfig:
 
     reaction_s: float = 0.2
     reaction_jitter_s: float = 0.1
-    stall_s: float = 1.2
+    stall_s: float = 0.8
     late_s: float = 3.0
-    settle_s: float = 0.3
-    minimum_s: float = 0.8
+    settle_s: float = 0.5
+    minimum_s: float = 1.2
     tremor_rad: float = 0.005
     predictive: bool = True
 
