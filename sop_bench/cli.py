@@ -270,6 +270,8 @@ def posttrain(
         key = CellKey(seed, robots)
         curve = cells.posttrain(study, key, directory, workers=_workers(workers), fresh=fresh, console=out)
     out.print(curve)
+    policy = directory / key.folder / "policy.safetensors"
+    out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sop_bench.errors import unknown_name
+from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
 from sop_bench.fleet.engine import Engine, make_engine
 from sop_bench.fleet.latency import latency_profile
@@ -98,8 +98,34 @@ def posttrain(
         with StudyDisplay([key], study.duration_s, console) as display:
             run(key, work, lambda state: display.update(key, state))
     found = records.gather([(key.robots, key.seed, work)], folder)
+    facts = {"profile": study.profile, "robots": key.robots, "seed": key.seed}
+    save_final_policy(study.checkpoint, work, folder / "policy.safetensors", facts)
     finish_manifest(folder, manifest)
     return _curve(found, key, folder)
+
+
+def save_final_policy(checkpoint: Path, cell: Path, path: Path, facts: dict[str, Any]) -> None:
+    """Write the last version that a cell published as a whole checkpoint.
+
+    Args:
+        checkpoint: What the cell started from.
+        cell: Its working folder.
+        facts: What to say of the post-training, besides the version and the checkpoint's own facts.
+
+    Raises:
+        ConfigurationError: The cell has published nothing.
+    """
+    from sop_bench.policy.checkpoint import load_checkpoint, load_update, save_checkpoint
+
+    updates = sorted((cell / "updates").glob("v*.safetensors"))
+    if not updates:
+        raise ConfigurationError(f"{cell} holds no published version. Run the cell first.")
+    base = load_checkpoint(checkpoint)
+    version = load_update(base.policy, updates[-1], base.policy.version)
+    posttraining = {**facts, "version": version.number, "hash": version.content_hash}
+    save_checkpoint(
+        base.policy, path, facts={**base.facts, "posttraining": posttraining}, number=version.number
+    )
 
 
 def _curve(found: records.Records, key: CellKey, folder: Path) -> Table:

@@ -1,0 +1,66 @@
+"""Simulated seconds per wall second, with the policy in the loop, and where the rest of the time goes.
+
+`make benchmarks` prints the table; ``real_time_factor`` and the shares stand in its extra columns (JSON:
+``--benchmark-json``). Target: 60x on one core, replanning every 4 steps (DESIGN 9).
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sop_bench.policy.vla import CompactVLA, single_thread
+from sop_bench.robot import Robot, make_robot
+from sop_bench.rollout import EpisodeRequest, run_episode
+from sop_bench.studies.profiles import SHIPPED_CHECKPOINT
+
+TASK, SEEDS = "restock/flat-shelf", range(9_000_000, 9_000_008)
+KERNELS = {"mj_step": "physics", "_render": "rendering", "sample": "action head", "see": "encoder"}
+
+
+@pytest.fixture(scope="module")
+def robot():
+    with make_robot("so101", station_seed=1) as robot:
+        yield robot
+
+
+@pytest.fixture(scope="module")
+def policy() -> CompactVLA:
+    from sop_bench.policy.checkpoint import load_checkpoint
+
+    return load_checkpoint(Path(SHIPPED_CHECKPOINT)).policy
+
+
+def simulate(robot: Robot, policy: CompactVLA) -> float:
+    """Simulated seconds of the benchmark's episodes."""
+    with single_thread():
+        episodes = [run_episode(robot, policy, EpisodeRequest(TASK, seed, "test")) for seed in SEEDS]
+    return sum(episode.duration_s for episode in episodes)
+
+
+def test_policy_in_the_loop(benchmark: Any, robot: Robot, policy: CompactVLA) -> None:
+    simulated_s = benchmark.pedantic(simulate, (robot, policy), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["real_time_factor"] = round(simulated_s / benchmark.stats["median"], 1)
+    shares = _shares(robot, policy)
+    benchmark.extra_info |= shares
+    print(f"\n{benchmark.extra_info['real_time_factor']}x real time; shares of the time: {shares}")
+    assert simulated_s > 0
+
+
+def _shares(robot: Robot, policy: CompactVLA) -> dict[str, float]:
+    """Shares of wall time by kernel, from a profiled pass; the profiler's own cost counts as other."""
+    profile = cProfile.Profile()
+    profile.runcall(simulate, robot, policy)
+    stats = pstats.Stats(profile)
+    total: float = stats.total_tt  # pyright: ignore[reportAttributeAccessIssue]
+    shares = dict.fromkeys(KERNELS.values(), 0.0)
+    for (_, _, name), row in stats.stats.items():  # pyright: ignore[reportAttributeAccessIssue]
+        for kernel, label in KERNELS.items():
+            if name == kernel or (name.startswith("<built-in") and kernel in name):
+                shares[label] = max(shares[label], row[3] / total)
+    shares["other"] = max(0.0, 1 - sum(shares.values()))
+    return {label: round(share, 3) for label, share in shares.items()}

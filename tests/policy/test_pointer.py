@@ -1,0 +1,38 @@
+"""Pointing: candidates stay candidates."""
+
+from __future__ import annotations
+
+import torch
+
+from sop_bench.policy.pointer import Votes, pointed, pointing_loss
+
+
+def two_candidates(first_weight: float) -> Votes:
+    """Two neighbouring cells vote for about (0, 0), one for (2, 0); the rest of the weight is on nothing."""
+    weight = torch.tensor([[first_weight, 0.1, 0.8 - first_weight, 0.1]])
+    position = torch.tensor([[[0.02, 0.0], [-0.02, 0.0], [2.0, 0.0]]])
+    return Votes(weight.log(), position)
+
+
+def test_points_at_one_candidate_and_never_between_two():
+    near, far = pointed(two_candidates(0.5)), pointed(two_candidates(0.2))
+    assert near[0, :2].norm() < 0.03
+    assert (far[0, :2] - torch.tensor([2.0, 0.0])).norm() < 0.01
+
+
+def test_neighbours_that_agree_refine_the_position_and_add_weight():
+    place = pointed(two_candidates(0.5))[0]
+    assert abs(place[0]) < 0.02
+    assert 0.5 < place[2] < 0.65
+
+
+def test_the_loss_is_least_where_the_likelier_candidate_is():
+    votes = two_candidates(0.6)
+    at = [pointing_loss(votes, torch.tensor([[x, 0.0]])).item() for x in (0.0, 1.0, 2.0)]
+    assert at[0] < at[2] < at[1]
+
+
+def test_a_thing_outside_the_image_costs_a_bounded_amount():
+    votes = two_candidates(0.6)
+    far, further = (pointing_loss(votes, torch.tensor([[x, 0.0]])) for x in (100.0, 1000.0))
+    torch.testing.assert_close(far, further)
