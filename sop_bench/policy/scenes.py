@@ -153,7 +153,7 @@ def save_scenes(scenes: Scenes, path: Path) -> None:
 def load_scenes(path: Path) -> Scenes:
     """The scenes in `path`; raises `CorruptDataError` if it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return Scenes(
             images={n.removeprefix("images."): a for n, a in arrays.items() if n.startswith("images.")},
