@@ -92,7 +92,7 @@ def test_it_keeps_control_until_the_state_has_been_safe_for_a_while() -> None:
 
 
 def test_it_keeps_control_for_its_shortest_time_even_if_the_state_is_safe_at_once() -> None:
-    watch = Watch(reaction_s=0.0, minimum_s=0.8, settle_s=0.0)
+    watch = Watch(reaction_s=0.0, minimum_s=0.8, settle_s=0.0, stall_s=100.0)
     watch.see(HAZARD, 1)
     assert sum(in_control(watch.see(FINE, 20))) == 7
 
