@@ -119,6 +119,6 @@ def moving_sheet(films: Sequence[Film], path: Path, columns: int = 3, picture_s:
 def _row(pictures: Sequence[NDArray[np.uint8]], header: EpisodeHeader) -> NDArray[np.uint8]:
     body = np.concatenate(pictures, axis=1)
     caption = Image.new("RGB", (body.shape[1], _CAPTION_HEIGHT), (255, 255, 255))
-    text = f"{header.instruction}  —  {header.outcome}: {header.reason}"
+    text = f"{header.instruction}   |   {header.outcome}: {header.reason}"
     ImageDraw.Draw(caption).text((4, 3), text, fill=_INK.get(header.outcome, (0, 0, 0)))
     return np.concatenate([np.asarray(caption), body])
