@@ -3,7 +3,7 @@
 Regressing a position from the whole grid has to learn "what" anew at every place, and answers with the middle
 of two candidates while it cannot tell them apart: on named groceries it had hardly begun to learn after 3000
 steps. As a mixture, each cell says where the thing would be if that cell saw it, and how likely it does; the
-weights are shared by all cells, and candidates stay candidates. That learns in a few hundred steps.
+weights are shared by all cells, and candidates stay candidates. That told products apart within 600 steps.
 """
 
 from __future__ import annotations

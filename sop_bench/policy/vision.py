@@ -2,7 +2,7 @@
 
 It is trained once on random scenes that the simulator labels (`perception`), which stands in for the
 pretraining of a vision-language model, and is frozen afterwards by default. Its read-out of the labels is
-part of what the action head sees, as the pointing outputs of a large model would be.
+what the action head sees, as the pointing outputs of a large model would be.
 """
 
 from __future__ import annotations
