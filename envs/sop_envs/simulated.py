@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.errors import ContractError, RobotFaultError, unknown_name
+from sop_bench.errors import ConfigurationError, ContractError, RobotFaultError, unknown_name
 from sop_bench.robot import (
     CameraSpec,
     Expert,
@@ -29,7 +29,7 @@ from sop_bench.robot import (
 from sop_envs.rendering import LazyImages, Renderer
 from sop_envs.so101 import JOINT_NAMES, MAX_STEP_RAD, joint_limits_rad
 from sop_envs.station import Station
-from sop_envs.tasks.task import Situation, Task
+from sop_envs.tasks.task import HasGoals, Situation, Task
 from sop_envs.workcell import PHYSICS_STEP_S
 
 CONTROL_HZ = 10.0
@@ -119,9 +119,9 @@ class SimulatedSo101:
         executed = np.clip(executed, self._spec.joint_lower_rad, self._spec.joint_upper_rad)
         self._wake(executed != commanded)
         if self._latency_steps:
-            mujoco.mj_step(situation.model, data, nstep=self._latency_steps)
+            situation.advance(self._latency_steps)
         data.ctrl[:] = executed
-        mujoco.mj_step(situation.model, data, nstep=PHYSICS_STEPS - self._latency_steps)
+        situation.advance(PHYSICS_STEPS - self._latency_steps)
         self._steps += 1
         self._moment += 1
         if data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
@@ -145,9 +145,19 @@ class SimulatedSo101:
         return outcome, reason
 
     def set_goal(self, item: int, slot: int) -> Observation:
-        """Ask for another product or place in the same scene: the same picture, another instruction."""
-        self.situation.set_goal(item, slot)
-        return self._observe(self.situation)
+        """Ask for another product or place in the same scene: the same picture, another instruction.
+
+        Raises:
+            ConfigurationError: The running task has one goal only, or the scene has no such item or slot.
+        """
+        situation = self.situation
+        if not isinstance(situation, HasGoals):
+            raise ConfigurationError(
+                f"The running task asks {situation.instruction!r} and nothing else; allowed: tasks with a "
+                f"choice of goals, such as restock/flat-shelf. Reset with one of those."
+            )
+        situation.set_goal(item, slot)
+        return self._observe(situation)
 
     def expert(self) -> Expert:
         return self.situation.expert()
@@ -160,7 +170,7 @@ class SimulatedSo101:
             raise unknown_name("task", task, self._tasks)
         still = self._tasks[task].still(self.station, rng, split)
         observation = self._observe(still, always_current=True)
-        for name in ("front", "wrist_right"):
+        for name in self._tasks[task].cameras:
             observation.images[name]
         return LabelledScene(observation, still.labels())
 

@@ -73,6 +73,9 @@ class FlatShelfSituation:
         self.measure()
         self._at_start_in_slot = [self.slot_of(item) is not None for item in range(self.count)]
 
+    def advance(self, steps: int) -> None:
+        mujoco.mj_step(self.model, self.data, nstep=steps)
+
     def measure(self) -> None:
         poses, speeds = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
         self.item_m = poses[:, :3] - self._origin
@@ -213,6 +216,7 @@ class FlatShelf:
     """Registers the above as a `Task`."""
 
     name, version, time_limit_s = NAME, VERSION, TIME_LIMIT_S
+    cameras = ("front", "wrist_right")
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FlatShelfSituation:
         return FlatShelfSituation(station, draw_layout(rng, split))

@@ -4,7 +4,8 @@ The robot steps MuJoCo; the task says what stands on the desk and how it goes. I
 
     situation = task.begin(station, rng, split)     # compiles a model, places everything
     while outcome is Outcome.RUNNING:
-        ...                                         # set data.ctrl, mj_step
+        ...                                         # set data.ctrl
+        situation.advance(steps)
         situation.measure()
         outcome, reason = situation.outcome()
 """
@@ -15,7 +16,7 @@ The robot steps MuJoCo; the task says what stands on the desk and how it goes. I
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
@@ -37,6 +38,13 @@ class Situation(Protocol):
     @property
     def instruction(self) -> str: ...
 
+    def advance(self, steps: int) -> None:
+        """Let physics run `steps` steps of `sop_envs.workcell.PHYSICS_STEP_S` under the present `data.ctrl`.
+
+        Most tasks only call ``mj_step``; one whose material remembers (a crease in carton) keeps that here.
+        """
+        ...
+
     def measure(self) -> None:
         """Read contacts and poses; called once after every control step."""
         ...
@@ -50,6 +58,11 @@ class Situation(Protocol):
         ...
 
     def expert(self) -> Expert: ...
+
+
+@runtime_checkable
+class HasGoals(Protocol):
+    """A situation in which more than one thing can be asked for, as a check of language needs it."""
 
     def set_goal(self, item: int, slot: int) -> None:
         """Ask for something else in the same scene."""
@@ -69,6 +82,11 @@ class Task(Protocol):
 
     @property
     def time_limit_s(self) -> float: ...
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that see the task's work area; labelled scenes render these."""
+        ...
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> Situation:
         """Set up a new episode."""
