@@ -35,7 +35,7 @@ class EvaluationPlan:
     """
 
     times_s: tuple[float, ...] = ()
-    seeds: tuple[int, ...] = tuple(range(9_000_000, 9_000_100))
+    seeds: tuple[int, ...] = tuple(range(30_000_000, 30_000_100))
     split: Split = "test"
     station_seeds: tuple[int, ...] = (1, 2, 3, 4)
     chunk: int = 20

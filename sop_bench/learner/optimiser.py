@@ -30,7 +30,8 @@ class LearnerConfig:
     Attributes:
         batch_size: Frames in a gradient step.
         learning_rate: Constant after `warmup_steps` of linear growth.
-        ema: Decay of the exponential average of the weights, which is what is published.
+        ema: Decay of the exponential average of the weights, which is what is published; short at first (see
+            `WeightAverage`), because the first corrections teach the most.
         clip_norm: Largest norm of the gradient.
         mode: Train the action head on cached features, or everything from pixels.
     """
@@ -63,7 +64,7 @@ class Optimiser:
                 learning_rate=config.learning_rate, weight_decay=config.weight_decay, betas=config.betas
             ),
         )
-        self._average = WeightAverage(self._parameters, config.ema)
+        self._average = WeightAverage(self._parameters, config.ema, forgets_start=True)
         self.steps = 0
 
     @property
@@ -89,7 +90,7 @@ class Optimiser:
         for group in self._adamw.param_groups:
             group["lr"] = self._config.learning_rate_at(self.steps)
         self._adamw.step()
-        self._average.update(self._parameters)
+        self._average.update(self._parameters, self.steps)
         self.steps += 1
 
     def save(self) -> dict[str, Tensor]:
@@ -110,7 +111,7 @@ class Optimiser:
                 name: torch.empty_like(parameter).copy_(state[f"average/{name}"])
                 for name, parameter in self._parameters.items()
             }
-            self._average = WeightAverage(average, self._config.ema)
+            self._average = WeightAverage(average, self._config.ema, forgets_start=True)
             for name, parameter in self._parameters.items():
                 parameter.copy_(state[f"weight/{name}"])
                 if self.steps:

@@ -71,19 +71,22 @@ class WeightAverage:
 
     Args:
         weights: Where it starts, by name; copied.
-        decay: Share of the old average that is kept at each update.
+        decay: Share of the old average that is kept at each update, in the long run.
+        forgets_start: The decay grows from 0.1 with the number of updates n, as (1 + n) / (10 + n), so that
+            the average follows quickly at first and is calm later.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], decay: float):
-        self.decay = decay
+    def __init__(self, weights: Mapping[str, Tensor], decay: float, *, forgets_start: bool = False):
+        self.decay, self._forgets_start = decay, forgets_start
         self._names = list(weights)
         self._values = [weights[name].detach().clone() for name in self._names]
 
-    def update(self, weights: Mapping[str, Tensor]) -> None:
-        """Move towards `weights`, which have the same names."""
+    def update(self, weights: Mapping[str, Tensor], updates: int = 0) -> None:
+        """Move towards `weights`, which have the same names, after so many earlier updates."""
+        decay = min(self.decay, (1 + updates) / (10 + updates)) if self._forgets_start else self.decay
         with torch.no_grad():
             for name, value in zip(self._names, self._values, strict=True):
-                value.lerp_(weights[name], 1 - self.decay)
+                value.lerp_(weights[name], 1 - decay)
 
     def weights(self) -> dict[str, Tensor]:
         """Copies of the averages, by name."""

@@ -26,7 +26,9 @@ from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.film import Film, FilmedRobot, contact_sheet, moving_sheet
 from sop_bench.studies.stats import Interval, wilson
 
-EVALUATION_SEED = 9_000_000  # demonstrations have lower scene seeds, online episodes those from 10**9
+# Demonstrations have lower scene seeds, online episodes those from 10**9. Tune on others (those from
+# 40_000_000 have served): settings chosen on the scenes of a report flatter it.
+EVALUATION_SEED = 30_000_000
 STATIONS = (1, 2, 3, 4)
 
 

@@ -169,3 +169,11 @@ def test_averaged_weights_follow_slowly():
     average = WeightAverage({"w": torch.zeros(2)}, decay=0.9)
     average.update({"w": torch.ones(2)})
     torch.testing.assert_close(average.weights()["w"], torch.full((2,), 0.1))
+
+
+def test_an_average_that_forgets_its_start_follows_quickly_and_is_calm_later():
+    average = WeightAverage({"w": torch.zeros(1)}, decay=0.99, forgets_start=True)
+    average.update({"w": torch.ones(1)}, updates=0)
+    assert average.weights()["w"].item() == pytest.approx(0.9)
+    average.update({"w": torch.zeros(1)}, updates=10_000)
+    assert average.weights()["w"].item() == pytest.approx(0.9 * 0.99)
