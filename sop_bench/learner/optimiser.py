@@ -37,11 +37,11 @@ class LearnerConfig:
     """
 
     batch_size: int = 128
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     warmup_steps: int = 30
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.95)
-    ema: float = 0.995
+    ema: float = 0.998
     clip_norm: float = 1.0
     mode: Trainable = "head"
 

@@ -49,8 +49,8 @@ class ScaleStudy:
     task: str = "restock/flat-shelf"
     reset_s: float = 10.0
     operators: int | None = None
-    learner_steps_per_s: float = 2.0
-    publish_every: int = 25
+    learner_steps_per_s: float = 4.0
+    publish_every: int = 50
     latency: str = "field"
     target: float = TARGET
 
