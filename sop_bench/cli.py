@@ -209,19 +209,17 @@ def evaluate(
 ) -> None:
     """Measure success without help on unseen scenes, and film some of them."""
     from sop_bench import cli_progress as progress
-    from sop_bench.errors import unknown_name
     from sop_bench.fleet.engine import make_engine
+    from sop_bench.robot import checked_split
     from sop_bench.studies.evaluation import EvaluationConfig, film_evaluation
     from sop_bench.studies.evaluation import evaluate as run
 
-    if split not in ("train", "test"):
-        raise unknown_name("split", split, ("train", "test"))
     config = EvaluationConfig(
         checkpoint=checkpoint,
         robot=adapter,
         task=task,
         episodes=episodes,
-        split=split,
+        split=checked_split(split),
         shuffle_instructions=shuffle_instructions,
     )
     with (

@@ -262,6 +262,13 @@ def make_robot(name: str, *, station_seed: int = 0) -> Robot:
     return found[name].load()(station_seed=station_seed)
 
 
+def checked_split(name: str) -> Split:
+    """`name` as a split; raises `ConfigurationError` if there is no such split."""
+    if name == "train" or name == "test":
+        return name
+    raise unknown_name("split", name, ("train", "test"))
+
+
 def checked_action(spec: RobotSpec, action_rad: NDArray[np.floating]) -> NDArray[np.float32]:
     """`action_rad` as float32 after the checks every robot owes its users.
 
