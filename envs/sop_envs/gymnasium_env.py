@@ -12,6 +12,9 @@ An action is the twelve joint-position targets, each scaled so that [-1, 1] span
 The reward is 1 on success and else 0. An episode is terminated by success or failure, and truncated at the
 task's time limit. `info` holds ``is_success``, ``instruction`` (the task in words), ``instance`` (the scene's
 number), ``outcome`` and ``reason``.
+
+Environments in processes of their own (``gymnasium.make_vec(..., vectorization_mode="async")``) need
+``vector_kwargs={"context": "spawn"}`` once this process has rendered: OpenGL does not survive a fork.
 """
 
 from __future__ import annotations

@@ -24,10 +24,11 @@ class _EveryTask(test_utils.EnvironmentTestMixin):
         return DmEnvView(self.task, station_seed=1, cameras=("front",))
 
     def make_action_sequence(self) -> Iterator[np.ndarray]:
-        """Past the time limit, so that what follows an episode is checked too."""
-        hold = self.environment.reset().observation["joint_positions"][12:]
-        limit_s = self.environment.robot.spec.time_limit_s[self.task]
-        for _ in range(round(limit_s * 10) + 2):
+        """Holds still; in one task past the time limit, so that what follows an end is checked too."""
+        environment = self.environment
+        hold = environment.reset().observation["joint_positions"][12:]
+        limit_s = environment.robot.spec.time_limit_s[self.task]
+        for _ in range(round(limit_s * 10) + 2 if self.task == TASK else 20):
             yield hold
 
 
@@ -36,9 +37,8 @@ for _task in TASKS:
     globals()[_name] = type(_name, (_EveryTask, absltest.TestCase), {"task": _task})
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_expert_ends_an_episode_with_a_reward_and_no_discount(task: str):
-    with DmEnvView(task, seed=1, cameras=()) as environment:
+def test_the_expert_ends_an_episode_with_a_reward_and_no_discount():
+    with DmEnvView(TASK, seed=1, cameras=()) as environment:
         timestep = environment.reset()
         while not timestep.last():
             timestep = environment.step(environment.robot.expert().act())

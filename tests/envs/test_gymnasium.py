@@ -45,16 +45,13 @@ def test_importing_the_tasks_names_imports_no_simulator():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_expert_succeeds_through_the_view_with_one_reward_at_the_end(task: str):
-    env = SopEnv(task, station_seed=1, cameras=())
+def test_the_expert_succeeds_through_the_view_with_one_reward_at_the_end(env: SopEnv):
     env.reset(options={"instance": 1})
     rewards, terminated, truncated, info = [], False, False, {}
     while not (terminated or truncated):
         action = env.to_action(env.robot.expert().act())
         _, reward, terminated, truncated, info = env.step(action)
         rewards.append(reward)
-    env.close()
     assert terminated
     assert info["is_success"]
     assert info["outcome"] == "success"
@@ -124,3 +121,14 @@ def test_mistakes_name_what_is_allowed(env: SopEnv):
         SopEnv("restock/flatshelf")
     with pytest.raises(ConfigurationError, match="Did you mean 'front'"):
         SopEnv(TASK, cameras=("fronts",))
+
+
+def test_environments_run_side_by_side():
+    vector = gymnasium.make_vec(
+        "sop/restock-flat-shelf-v0", num_envs=2, vectorization_mode="sync", cameras=("front",)
+    )
+    observation, info = vector.reset(seed=0)
+    assert observation["pixels"]["front"].shape == (2, 80, 128, 3)
+    assert len(set(info["instance"])) == 2
+    vector.step(vector.action_space.sample())
+    vector.close()
