@@ -92,6 +92,49 @@ class InlineEngine:
         self.close()
 
 
+class RememberingEngine:
+    """Computes what is said to be `shared` once, however often it is submitted.
+
+    Every cell of a study evaluates the same pretrained policy on the same scenes, for example.
+
+    Args:
+        engine: What computes.
+        shared: Jobs that change nothing outside of their result, of hashable arguments.
+    """
+
+    def __init__(self, engine: Engine, *shared: Callable[..., Any]):
+        self._engine, self._shared = engine, shared
+        self._futures: dict[tuple[Any, ...], Future[Any]] = {}
+        self._lock = threading.Lock()
+
+    def submit(
+        self,
+        job: Callable[..., R],
+        /,
+        *args: Any,
+        affinity: str | None = None,
+        background: bool = False,
+    ) -> Future[R]:
+        if job not in self._shared:
+            return self._engine.submit(job, *args, affinity=affinity, background=background)
+        with self._lock:
+            key = (job, *args)
+            if key not in self._futures or self._futures[key].cancelled():
+                self._futures[key] = self._engine.submit(job, *args, affinity=affinity, background=background)
+            return self._futures[key]
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def make_engine(workers: int) -> Engine:
     """Local processes, or this process alone for ``workers=0``."""
     return ProcessEngine(workers) if workers else InlineEngine()

@@ -66,6 +66,8 @@ class EvaluationProcess:
 
     def _submit(self, version: int, place: int) -> Future[EvaluationSummary]:
         fleet, config, part = self._fleet, self._fleet.config, self._parts[place]
+        # What a cell starts from is not of the cell: equal jobs of several cells can be computed once.
+        run_id = fleet.run_id if version else "pretrained"
         job = EvaluationJob(
             robot=config.adapter,
             station_seed=part.station_seed,
@@ -75,8 +77,8 @@ class EvaluationProcess:
             seeds=part.seeds,
             split=config.evaluation.split,
             execute_steps=config.execute_steps,
-            run_id=fleet.run_id,
-            evaluation_id=f"{fleet.run_id}-v{version:06d}",
+            run_id=run_id,
+            evaluation_id=f"{run_id}-v{version:06d}",
         )
         return fleet.journal.future(
             f"evaluation/{version}/{place}",

@@ -1,29 +1,27 @@
 """The jobs that engines compute: one episode, or many episodes of an evaluation.
 
 Each is a pure top-level function of plain data, so that it gives the same result in any process and may be
-repeated. Robots and policies are expensive to build, so every process keeps the ones it used last.
+repeated; robots and policies stay warm in the process (`sop_bench.fleet.warm`).
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from sop_bench.episode import Episode, EpisodeHeader, Source, save_episode
 from sop_bench.errors import RobotFaultError
+from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
 from sop_bench.policy.base import Policy
 from sop_bench.posttrain.base import Algorithm
-from sop_bench.robot import Outcome, Robot, Split, make_robot
+from sop_bench.robot import Outcome, Robot, Split
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.supervision.base import Supervisor
-
-T = TypeVar("T")
 
 
 class SupervisorConfig(Protocol):
@@ -136,7 +134,7 @@ def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
     try:
         episode = run_episode(robot, policy, job.request, supervisor)
     except RobotFaultError as fault:
-        _robots.discard((job.robot, job.station_seed))
+        retire_robot(job.robot, job.station_seed)
         header = _fault_header(job, robot, policy, fault)
         return EpisodeSummary(header, 0, 0, None, time.perf_counter() - began_s)
     if job.output is not None:
@@ -195,75 +193,3 @@ def _only_trainable_pixels(episode: Episode, algorithm: Algorithm | None) -> Epi
         for camera, pngs in episode.images_png.items()
     }
     return replace(episode, images_png=images)
-
-
-# --------------------------------------------------------------------------------- what a process keeps warm
-
-
-class Kept(Generic[T]):
-    """The last few values that were built, by key.
-
-    Args:
-        capacity: How many values are kept.
-        dispose: Called with each value that leaves.
-    """
-
-    def __init__(self, capacity: int, dispose: Callable[[T], None] = lambda value: None):
-        self._capacity, self._dispose = capacity, dispose
-        self._values: OrderedDict[Any, T] = OrderedDict()
-
-    def get(self, key: Any, build: Callable[[], T]) -> T:
-        """The value of `key`, built now if it is not there."""
-        if key not in self._values:
-            while len(self._values) >= self._capacity:
-                self._dispose(self._values.popitem(last=False)[1])
-            self._values[key] = build()
-        self._values.move_to_end(key)
-        return self._values[key]
-
-    def discard(self, key: Any) -> None:
-        """Forget `key`, if it is there."""
-        if key in self._values:
-            self._dispose(self._values.pop(key))
-
-
-def _close(robot: Robot) -> None:
-    robot.close()
-
-
-_robots: Kept[Robot] = Kept(8, _close)
-_policies: Kept[Policy] = Kept(4)
-
-
-def robot_for(name: str, station_seed: int) -> Robot:
-    """This process's robot `name` at station `station_seed`; it is not yours to close.
-
-    Raises:
-        ConfigurationError: No installed package registers `name`.
-    """
-    return _robots.get((name, station_seed), lambda: make_robot(name, station_seed=station_seed))
-
-
-def policy_for(checkpoint: Path, update: Path | None = None) -> Policy:
-    """This process's policy: `checkpoint`, with the newer weights of `update` laid over it.
-
-    Raises:
-        ConfigurationError: There is no such file.
-        CorruptDataError: A file is damaged, or the update belongs to another checkpoint.
-    """
-    stamps = tuple(_modified_ns(path) for path in (checkpoint, update))
-    return _policies.get((checkpoint, update, stamps), lambda: _load_policy(checkpoint, update))
-
-
-def _modified_ns(path: Path | None) -> int:
-    """So that a file written again is read again."""
-    return path.stat().st_mtime_ns if path is not None and path.exists() else 0
-
-
-def _load_policy(checkpoint: Path, update: Path | None) -> Policy:
-    from sop_bench.policy.checkpoint import load_checkpoint, load_update
-
-    policy = load_checkpoint(checkpoint).policy
-    if update is not None:
-        load_update(policy, update, base=policy.version)
-    return policy

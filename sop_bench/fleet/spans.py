@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sop_bench.episode import load_header
 from sop_bench.errors import CorruptDataError
-from sop_bench.fleet.jobs import Kept
+from sop_bench.fleet.warm import Kept
 from sop_bench.learner.learner import FeatureKey, Ingested, Learner
 from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.learner.sampler import OFFLINE, ONLINE, SamplerConfig, SamplerRow

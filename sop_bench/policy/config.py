@@ -48,8 +48,8 @@ class NetworkConfig:
     max_words: int = 12
     word_dim: int = 32
     language_dim: int = 64
-    scene_camera: CameraNetwork = CameraNetwork()
-    wrist_camera: CameraNetwork = CameraNetwork(channels=48, kernels=(3, 1), vector_dim=96)
+    scene_camera: CameraNetwork = CameraNetwork(16, 32, (3, 3, 3), vector_dim=64)
+    wrist_camera: CameraNetwork = CameraNetwork(16, 32, (3,), 16, vector_dim=96)
     grounding_dim: int = 256
     context_dim: int = 256
     flow_dim: int = 384

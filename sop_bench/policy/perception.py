@@ -32,7 +32,7 @@ class PerceptionConfig:
         optimiser: See `OptimiserConfig`.
     """
 
-    steps: int = 7000
+    steps: int = 14_000
     batch_size: int = 128
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=3e-3))
 

@@ -43,7 +43,7 @@ class Pointer(nn.Module):
 
     def __init__(self, channels: int, cells: int, pose_dim: int, label_dim: int):
         super().__init__()
-        self.read = nn.Conv2d(channels, _HIDDEN, 1)
+        self.read = nn.Linear(channels, _HIDDEN)
         self.place = nn.Parameter(torch.randn(cells, _HIDDEN) * 0.3)
         self.pose = nn.Linear(pose_dim, _HIDDEN, bias=False) if pose_dim else None
         self.vote = nn.Linear(_HIDDEN, 1 + label_dim)
@@ -51,12 +51,12 @@ class Pointer(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(1))
 
     def forward(self, grid: Tensor, pose: Tensor) -> Votes:
-        """(B, channels, h, w) and (B, pose_dim) to votes."""
-        read = self.read(grid).flatten(2).transpose(1, 2)  # (B, cells, hidden)
-        placed = read + self.place
+        """(B, cells, channels) and (B, pose_dim) to votes."""
+        placed = self.read(grid)  # (B, cells, hidden)
+        placed = placed + self.place.to(placed.dtype)
         if self.pose is not None:
             placed = placed + self.pose(pose)[:, None]
-        vote = self.vote(F.relu(placed)).float()
+        vote = self.vote(F.relu(placed, inplace=True)).float()
         scores = torch.cat([vote[..., 0], self.nothing.expand(len(vote), 1)], dim=1)
         return Votes(scores.log_softmax(dim=1), vote[..., 1:] + _BASE_GAIN * self.base)
 
@@ -84,3 +84,9 @@ def pointed(votes: Votes) -> Tensor:
     total = support.sum(dim=1, keepdim=True)
     position = (support[:, :, None] * votes.position).sum(dim=1) / total.clamp(min=1e-6)
     return torch.cat([position, total], dim=1)
+
+
+def attended(votes: Votes, grid: Tensor) -> Tensor:
+    """What the cells show that the mixture believes in, (B, channels) from a grid (B, cells, channels)."""
+    weight = votes.log_weight[:, :-1].detach().exp().to(grid.dtype)
+    return torch.bmm(weight[:, None], grid)[:, 0]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sop_bench.policy.config import CameraNetwork, NetworkConfig, PolicyConfig
-from sop_bench.policy.pointer import Pointer, Votes, pointed
+from sop_bench.policy.pointer import Pointer, Votes, attended, pointed
 from sop_bench.robot import CameraSpec
 
 _POSE_DIM = 32  # length of the embedding of the pose that modulates the images
@@ -48,11 +48,14 @@ class FilmBlock(nn.Module):
         super().__init__()
         self.film = nn.Linear(condition_dim, 2 * channels)
         self.spatial = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        scale, shift = self.film(condition)[:, :, None, None].chunk(2, dim=1)
-        return x + self.mix(F.relu(torch.addcmul(shift, self.spatial(x), 1 + scale)))
+        """(B, channels, h, w), channels last in memory, and (B, condition_dim) to the same shape."""
+        scale, shift = self.film(condition)[:, None, None].chunk(2, dim=3)
+        seen = self.spatial(x).permute(0, 2, 3, 1)
+        mixed = self.mix(F.relu(torch.addcmul(shift, seen, 1 + scale), inplace=True))
+        return x + mixed.permute(0, 3, 1, 2)
 
 
 class CameraEncoder(nn.Module):
@@ -78,19 +81,25 @@ class CameraEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             FilmBlock(network.channels, kernel, condition_dim) for kernel in network.kernels
         )
-        self.grid = nn.Conv2d(network.channels, network.grid_channels, 1)
         cells = _eighth(camera.height) * _eighth(camera.width)
-        self.out = nn.Linear(cells * network.grid_channels, network.vector_dim)
+        self.attends = pointed_dim > 0 and not self.moves
+        self.grid = nn.Linear(network.channels, network.grid_channels)
+        looked_at = network.grid_channels if self.attends else cells * network.grid_channels
+        self.out = nn.Linear(looked_at, network.vector_dim)
         self.pointer = Pointer(network.channels, cells, pose_dim, pointed_dim) if pointed_dim else None
 
     def forward(self, image: Tensor, language: Tensor, pose: Tensor) -> tuple[Tensor, Votes | None]:
         """(B, h, w, 3) uint8, (B, language_dim) and (B, pose_dim) to (B, vector_dim) and votes."""
         condition = torch.cat([language, pose], dim=1) if self.moves else language
-        x = F.relu(self.reduce(F.relu(self._embed_pixels(image))))
+        x = F.relu(self.reduce(F.relu(self._embed_pixels(image), inplace=True)), inplace=True)
         for block in self.blocks:
             x = block(x, condition)
-        x = F.relu(x)
-        return self.out(F.relu(self.grid(x)).flatten(1)), self.pointer(x, pose) if self.pointer else None
+        cells = F.relu(x.permute(0, 2, 3, 1).flatten(1, 2))  # (B, cells, channels)
+        votes = self.pointer(cells, pose) if self.pointer else None
+        grid = F.relu(self.grid(cells), inplace=True)
+        if self.attends and votes is not None:
+            return self.out(attended(votes, grid)), votes
+        return self.out(grid.flatten(1)), votes
 
     def _embed_pixels(self, image: Tensor) -> Tensor:
         # The scaling of pixels to [-.5, .5] is folded into the convolution: done on the pixels it would cost
@@ -224,7 +233,7 @@ def _initialise(encoder: VisionLanguageEncoder) -> None:
     for module in encoder.modules():
         if isinstance(module, FilmBlock):
             nn.init.normal_(module.film.weight, std=0.5 * module.film.in_features**-0.5)
-            nn.init.normal_(module.mix.weight, std=0.4 * module.mix.in_channels**-0.5)
+            nn.init.normal_(module.mix.weight, std=0.4 * module.mix.in_features**-0.5)
         if isinstance(module, Pointer):
             nn.init.normal_(module.vote.weight, std=0.3 * module.vote.in_features**-0.5)
     nn.init.normal_(encoder.read_out.weight, std=0.3 * encoder.read_out.in_features**-0.5)

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
-from sop_bench.fleet.engine import Engine, make_engine
+from sop_bench.fleet.engine import Engine, RememberingEngine, make_engine
+from sop_bench.fleet.jobs import evaluate_job
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.fleet.virtual import CellProgress, run_cell
 from sop_bench.robot import make_robot
@@ -168,12 +169,13 @@ def cell_config(study: ScaleStudy, key: CellKey, demos: Path) -> CellConfig:
 
 def _runner(study: ScaleStudy, engine: Engine, console: Console) -> CellRunner:
     demos = _demonstrations(study, engine, console)
+    evaluates_once = RememberingEngine(engine, evaluate_job)
 
     def run(key: CellKey, folder: Path, tell: Callable[[CellState], None]) -> None:
         def convert(progress: CellProgress) -> None:
             tell(CellState(**vars(progress)))
 
-        run_cell(cell_config(study, key, demos), engine, folder, convert)
+        run_cell(cell_config(study, key, demos), evaluates_once, folder, convert)
 
     return run
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from sop_bench.episode import EpisodeHeader, load_episode, save_episode
 from sop_bench.errors import ConfigurationError, CorruptDataError, unknown_name
 from sop_bench.fleet.engine import Engine
-from sop_bench.fleet.jobs import robot_for
+from sop_bench.fleet.warm import robot_for
 from sop_bench.robot import Split, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.supervision.demonstrator import DemonstratorConfig, PushingPolicy

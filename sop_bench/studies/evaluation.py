@@ -18,7 +18,7 @@ import pandas as pd
 from sop_bench.episode import Episode
 from sop_bench.errors import unknown_name
 from sop_bench.fleet.engine import Engine
-from sop_bench.fleet.jobs import policy_for, robot_for
+from sop_bench.fleet.warm import policy_for, robot_for
 from sop_bench.policy.base import Policy
 from sop_bench.policy.wrappers import Instructed
 from sop_bench.robot import Outcome, Robot, Split, make_robot

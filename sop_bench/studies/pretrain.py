@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -98,7 +100,8 @@ def pretrain(
 ) -> PolicyVersion:
     """Pretrain a policy and write it to `checkpoint`; the same configuration gives the same policy.
 
-    Scenes and demonstrations are kept in `workspace`, so a run that was interrupted goes on with them.
+    Scenes, the encoder and demonstrations are kept in `workspace`: a run that was interrupted goes on with
+    what is complete, and one that differs in the demonstrations alone takes a minute.
     All training is on one thread, so the bits of the weights depend on the processor and on nothing else.
 
     Args:
@@ -108,11 +111,10 @@ def pretrain(
     Raises:
         ConfigurationError: Unknown names, or a robot that cannot pose scenes.
     """
-    generator = torch.Generator().manual_seed(config.seed)
     if encoder is None:
-        policy, facts = pretrain_encoder(config, workspace, engine, generator, on_progress)
-    else:
-        policy, facts = _with_encoder_of(encoder, generator)
+        encoder = pretrain_encoder(config, workspace, engine, on_progress)
+    generator = torch.Generator().manual_seed(config.seed)
+    policy, facts = _with_encoder_of(encoder, generator)
 
     def report(progress: Any) -> None:
         wanted = config.demonstrations.robot_hours
@@ -134,17 +136,32 @@ def pretrain_encoder(
     config: PretrainConfig,
     workspace: Path,
     engine: Engine,
-    generator: torch.Generator,
     on_progress: Progress = lambda phase, done, total: None,
-) -> tuple[CompactVLA, dict[str, Any]]:
-    """A policy whose encoder is trained and whose head is not, and the facts of it."""
+) -> Path:
+    """The file of a policy whose encoder is trained and whose head is not, with the facts of it.
+
+    It stands in `workspace` under a name that says what it was trained on, and is not trained again.
+    """
     requests = list(scene_requests(config))
-    scenes = _render(requests, workspace / "scenes", engine, on_progress)
     with make_robot(config.robot, station_seed=config.station_seeds[0]) as robot:
-        shapes = PolicyConfig.for_robot(
-            robot.spec, config.cameras, label_lengths(scenes), config.pointing, config.network
-        )
-        task_version = robot.spec.station.get(f"task_version.{config.task}", "")
+        spec = robot.spec
+    recipe = {
+        "task": config.task,
+        "task_version": spec.station.get(f"task_version.{config.task}", ""),
+        "seed": config.seed,
+        "scenes": request_facts(requests),
+        "perception": asdict(config.perception),
+    }
+    shape = {"cameras": config.cameras, "pointing": config.pointing, "network": asdict(config.network)}
+    path = workspace / f"encoder-{_fingerprint({**recipe, **shape})}.safetensors"
+    if path.exists():
+        return path
+    folder = workspace / f"scenes-{recipe['task_version'] or 'unversioned'}"  # of another version, they lie
+    scenes = _render(requests, folder, engine, on_progress)
+    shapes = PolicyConfig.for_robot(
+        spec, config.cameras, label_lengths(scenes), config.pointing, config.network
+    )
+    generator = torch.Generator().manual_seed(config.seed)
     tokenizer = Tokenizer.build(scenes.instructions.tolist(), config.network.max_words)
     policy = CompactVLA(shapes, tokenizer, generator)
     train_perception(
@@ -156,18 +173,15 @@ def pretrain_encoder(
     )
     probes = {
         kind: asdict(localisation(policy, probe, _PROBED_LABEL))
-        for kind, probe in _probe_scenes(config, workspace / "scenes", engine).items()
+        for kind, probe in _probe_scenes(config, folder, engine).items()
         if _PROBED_LABEL in probe.labels
     }
-    facts = {
-        "task": config.task,
-        "task_version": task_version,
-        "seed": config.seed,
-        "scenes": request_facts(requests),
-        "perception": asdict(config.perception),
-        "held_out_localisation": probes,
-    }
-    return policy, facts
+    save_checkpoint(policy, path, facts={**recipe, "held_out_localisation": probes})
+    return path
+
+
+def _fingerprint(recipe: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:

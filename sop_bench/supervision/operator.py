@@ -18,7 +18,6 @@ from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Assessment, Expert, HasExpert, Observation, Robot
 from sop_bench.supervision.base import Decision
 
-_EPSILON = 1e-3
 _RESTING_RAD = 1e-3
 
 
@@ -30,6 +29,8 @@ class OperatorConfig:
         reaction_s: Mean delay from a hazard appearing to the operator having control.
         reaction_jitter_s: Half width of the uniform jitter of that delay, drawn per episode.
         stall_s: Seconds without progress that count as a hazard.
+        stall_progress: What counts as progress, in the units of `Assessment.progress`: a hand that creeps
+            towards its goal by millimetres is stuck.
         late_s: Seconds before the time limit from which an unfinished episode counts as a hazard.
         settle_s: The state must have been safe for this long before control is handed back.
         minimum_s: Shortest time in control.
@@ -40,6 +41,7 @@ class OperatorConfig:
     reaction_s: float = 0.2
     reaction_jitter_s: float = 0.1
     stall_s: float = 0.8
+    stall_progress: float = 0.01
     late_s: float = 3.0
     settle_s: float = 0.5
     minimum_s: float = 1.2
@@ -122,7 +124,7 @@ class ScriptedOperator:
     def decide(self, observation: Observation, elapsed_s: float) -> Decision:
         self._step += 1
         assessment = self._expert.assess()
-        if assessment.progress > self._best_progress + _EPSILON:
+        if assessment.progress > self._best_progress + self.config.stall_progress:
             self._best_progress, self._last_progress_step = assessment.progress, self._step
         if self._in_control_since is not None:
             if not self._may_hand_back(assessment):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
+from sop_envs.so101 import JAW_CLOSED_RAD
 from sop_envs.tasks.flat_shelf_scene import SLOTS, draw_layout
 
 from sop_bench.errors import ConfigurationError
@@ -96,6 +97,18 @@ def test_the_expert_sees_the_hazards_of_a_policy_that_grasps_the_wrong_product(r
     assert "misaligned descent" in hazards
     assert hazards[-1] == "wrong item"
     assert not expert.assess().safe
+
+
+def test_a_jaw_that_closed_on_nothing_is_a_hazard(robot):
+    robot.reset(TASK, OPEN_SHELF)
+    closed = robot.situation.data.ctrl.astype(np.float32)
+    closed[-1] = JAW_CLOSED_RAD
+    hazards = []
+    for _ in range(12):
+        robot.step(closed)
+        hazards.append(robot.expert().assess().hazard)
+    assert hazards[0] == ""
+    assert hazards[-1] == "empty jaw"
 
 
 def test_progress_grows_while_the_expert_works_and_control_is_safe_once_it_has_lifted(robot):

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.engine import Engine, InlineEngine, make_engine
+from sop_bench.fleet.engine import Engine, InlineEngine, RememberingEngine, make_engine
 from sop_bench.fleet.processes import ProcessEngine, WorkerDiedError
 from sop_bench.fleet.worker import RemoteTracebackError
 
@@ -152,3 +152,11 @@ def test_zero_workers_means_this_process_and_negative_ones_are_refused():
     assert isinstance(make_engine(0), InlineEngine)
     with pytest.raises(ConfigurationError, match="workers=-1"):
         ProcessEngine(-1)
+
+
+def test_what_is_shared_is_computed_once_and_nothing_else_is():
+    engine = RememberingEngine(InlineEngine(), time.perf_counter_ns, add)
+    assert engine.submit(time.perf_counter_ns).result() == engine.submit(time.perf_counter_ns).result()
+    assert [engine.submit(add, 1, right).result() for right in (1, 2)] == [2, 3]
+    other = RememberingEngine(InlineEngine())
+    assert other.submit(time.perf_counter_ns).result() < other.submit(time.perf_counter_ns).result()

@@ -16,12 +16,10 @@ from sop_bench.fleet.jobs import (
     EpisodeSummary,
     EvaluationJob,
     EvaluationSummary,
-    Kept,
     evaluate_job,
-    policy_for,
-    robot_for,
     run_episode_job,
 )
+from sop_bench.fleet.warm import Kept, policy_for, robot_for
 from sop_bench.posttrain.hg_dagger import HGDagger
 from sop_bench.robot import Outcome
 from sop_bench.rollout import EpisodeRequest

@@ -13,7 +13,8 @@ from fakes import TASKS, ReachWorld, demonstrate
 from safetensors.torch import load_file
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.jobs import EvaluationJob, evaluate_job, policy_for
+from sop_bench.fleet.jobs import EvaluationJob, evaluate_job
+from sop_bench.fleet.warm import policy_for
 from sop_bench.learner.learner import Learner
 from sop_bench.learner.optimiser import DivergedError, LearnerConfig
 from sop_bench.learner.sampler import OFFLINE, ONLINE

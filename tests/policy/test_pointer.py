@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sop_bench.policy.pointer import Votes, pointed, pointing_loss
+from sop_bench.policy.pointer import Votes, attended, pointed, pointing_loss
 
 
 def two_candidates(first_weight: float) -> Votes:
@@ -36,3 +36,13 @@ def test_a_thing_outside_the_image_costs_a_bounded_amount():
     votes = two_candidates(0.6)
     far, further = (pointing_loss(votes, torch.tensor([[x, 0.0]])) for x in (100.0, 1000.0))
     torch.testing.assert_close(far, further)
+
+
+def test_what_is_attended_is_mixed_by_belief_without_teaching_the_belief():
+    weight = torch.tensor([[0.5, 0.1, 0.3, 0.1]], requires_grad=True)
+    cells = torch.eye(3)[None].requires_grad_()
+    seen = attended(Votes(weight.log(), torch.zeros(1, 3, 2)), cells)
+    torch.testing.assert_close(seen, torch.tensor([[0.5, 0.1, 0.3]]))
+    seen.sum().backward()
+    assert cells.grad is not None
+    assert weight.grad is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -100,6 +100,15 @@ def test_it_keeps_control_for_its_shortest_time_even_if_the_state_is_safe_at_onc
 def test_no_progress_is_a_hazard_although_nothing_looks_wrong() -> None:
     decisions = Watch(stall_s=0.5, reaction_s=0.0).see(FINE, 10)
     assert decisions[6].takeover == "no progress"
+
+
+def test_creeping_is_no_progress():
+    watch = Watch(stall_s=0.5, reaction_s=0.0, stall_progress=0.01)
+    steady = [watch.see(replace(FINE, progress=0.02 * step))[0] for step in range(10)]
+    creeping = [watch.see(replace(FINE, progress=0.2 + 0.001 * step))[0] for step in range(10)]
+    assert not any(in_control(steady))
+    assert creeping[-1].action_rad is not None
+    assert any(decision.takeover == "no progress" for decision in creeping)
 
 
 def test_when_time_is_almost_out_it_takes_over_and_finishes_itself() -> None:

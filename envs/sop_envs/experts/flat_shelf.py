@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Assessment
 from sop_envs import kinematics as kin
-from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD, JOINTS, MAX_STEP_RAD, jaw_face_m
+from sop_envs.so101 import (
+    FIXED_FACE_M,
+    JAW_CLOSED_RAD,
+    JAW_OPEN_RAD,
+    JAW_PARALLEL_RAD,
+    JOINTS,
+    MAX_STEP_RAD,
+    jaw_face_m,
+)
 from sop_envs.tasks.flat_shelf_scene import BIN_X_M, BIN_Y_M, SPACING_M
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; 
 ROUND_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8)  # tried in this order on what can be gripped at any yaw
 LAG_SHARE, LAG_LIMIT_M = 0.8, 0.012  # of droop and friction, made up for when nearly there
 ESCAPE_STEP_RAD = 0.15
+_EMPTY_JAW_RAD = JAW_PARALLEL_RAD - 0.10  # closed further than around any product: they are 29-36 mm wide
 _RAISED_RAD = kin.steepest(0.21, 0.0, HOVER_M + 0.02) or (0.0, 0.0, 0.0, 0.0)
 _RIGHT = slice(len(JOINTS), 2 * len(JOINTS))
 
@@ -268,6 +277,8 @@ class FlatShelfExpert:
             return "drop"
         if s.slot_of(goal) == s.goal_slot:
             return ""
+        if closing and s.held is None and s.jaw_rad < _EMPTY_JAW_RAD:
+            return "empty jaw"
         if opened and height < 0.050 and lateral > 0.020:
             return "misaligned descent"
         if closing and height - base - self._grasp_height(goal) > 0.025 and s.jaw_rad < 0.4:
