@@ -51,6 +51,6 @@ def actor(name: str, robot: Robot) -> Policy:
         return ExpertPolicy(robot)
     if name == RANDOM:
         return RandomPolicy(robot.spec)
-    from sop_bench.fleet.jobs import policy_for  # brings in torch
+    from sop_bench.fleet.warm import policy_for  # brings in torch
 
     return policy_for(Path(name))

@@ -14,7 +14,7 @@ from typing import Any
 
 from sop_bench.errors import CorruptDataError, RobotFaultError, unknown_name
 from sop_bench.fleet.engine import Engine
-from sop_bench.fleet.jobs import robot_for
+from sop_bench.fleet.warm import retire_robot, robot_for
 from sop_bench.robot import Outcome, RobotSpec, Split, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.actors import EXPERT, RANDOM, actor
@@ -148,10 +148,12 @@ def _request(config: RatesConfig, index: int) -> EpisodeRequest:
 
 def _try(config: RatesConfig, name: str, index: int) -> _Attempt:
     """Episode `index` of one actor."""
-    robot = robot_for(config.robot, config.station_seeds[index % len(config.station_seeds)])
+    station_seed = config.station_seeds[index % len(config.station_seeds)]
+    robot = robot_for(config.robot, station_seed)
     try:
         episode = run_episode(robot, actor(name, robot), _request(config, index))
     except RobotFaultError:
+        retire_robot(config.robot, station_seed)
         return _Attempt(False, "robot fault", 0.0)
     header = episode.header
     return _Attempt(header.outcome is Outcome.SUCCESS, header.reason, episode.duration_s)
