@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from sop_bench import cli_tasks
+from sop_bench.cli_common import Adapter, Workers, again, err, interruptible, out, worker_count
 from sop_bench.errors import ConfigurationError, SopBenchError
 
 app = typer.Typer(
@@ -23,12 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
-
-Adapter = Annotated[str, typer.Option(help="Registered robot; `sop-bench robots` lists them.")]
 Task = Annotated[str, typer.Option(help="One of the robot's tasks.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; by default one for each core.")]
 Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
 CheckpointOption = Annotated[
     Path | None, typer.Option(help="Pretrained policy; by default the one that is shipped.")
@@ -43,6 +36,8 @@ Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Delete or resume 
 
 DEFAULT_TASK = "restock/flat-shelf"
 
+app.add_typer(cli_tasks.app)
+
 
 def main() -> None:
     """Run the command line; errors raised on purpose become a message and exit code 2."""
@@ -52,29 +47,6 @@ def main() -> None:
         title = "Cannot go on" if isinstance(error, ConfigurationError) else type(error).__name__
         err.print(Panel(Text(str(error)), title=title, title_align="left", border_style="red"))
         sys.exit(2)
-
-
-@contextmanager
-def _interruptible(resume: str) -> Iterator[None]:
-    """Ctrl-C inside ends with exit code 130 and a line that says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        err.print(f"\nInterrupted; nothing finished is lost. {resume}", highlight=False)
-        raise typer.Exit(130) from None
-
-
-def _again(note: str = "To go on:") -> str:
-    """How to resume: the very command that was given, without what would delete its work."""
-    words = [word for word in sys.argv[1:] if word != "--fresh"]
-    return f"{note} sop-bench {' '.join(words)}"
-
-
-def _workers(given: int | None) -> int:
-    if given is not None and given < 0:
-        raise ConfigurationError(f"--workers {given} is not possible; allowed: 0 (this process) or more.")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if given is None else given
 
 
 def _whole_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -141,7 +113,7 @@ def demos(
     from sop_bench.studies.demos import DemonstrationConfig, collect_demonstrations
 
     config = DemonstrationConfig(robot=adapter, tasks=(task,), robot_hours=robot_hours, seed=seed)
-    with _interruptible(_again()), make_engine(_workers(workers)) as engine, progress.hours(err) as bar:
+    with interruptible(again()), make_engine(worker_count(workers)) as engine, progress.hours(err) as bar:
         done = collect_demonstrations(config, output, engine, bar(robot_hours))
     out.print(
         f"{done.kept} demonstrations, {60 * done.robot_hours:.1f} robot-minutes, in {output} "
@@ -184,7 +156,7 @@ def pretrain(
         demonstrations=DemonstrationConfig(**{**vars(collection), "robot_hours": hours}),
         seed=seed,
     )
-    with _interruptible(_again()), make_engine(_workers(workers)) as engine, progress.phases(err) as bar:
+    with interruptible(again()), make_engine(worker_count(workers)) as engine, progress.phases(err) as bar:
         version = run(config, workspace, output, engine, bar, encoder=encoder)
     out.print(f"Wrote {output} ({version}). Evaluate it: sop-bench eval {output}")
 
@@ -209,24 +181,22 @@ def evaluate(
 ) -> None:
     """Measure success without help on unseen scenes, and film some of them."""
     from sop_bench import cli_progress as progress
-    from sop_bench.errors import unknown_name
     from sop_bench.fleet.engine import make_engine
+    from sop_bench.robot import checked_split
     from sop_bench.studies.evaluation import EvaluationConfig, film_evaluation
     from sop_bench.studies.evaluation import evaluate as run
 
-    if split not in ("train", "test"):
-        raise unknown_name("split", split, ("train", "test"))
     config = EvaluationConfig(
         checkpoint=checkpoint,
         robot=adapter,
         task=task,
         episodes=episodes,
-        split=split,
+        split=checked_split(split),
         shuffle_instructions=shuffle_instructions,
     )
     with (
-        _interruptible(_again("To evaluate again:")),
-        make_engine(_workers(workers)) as engine,
+        interruptible(again("To evaluate again:")),
+        make_engine(worker_count(workers)) as engine,
         progress.successes(err) as bar,
     ):
         report = run(config, engine, bar(episodes))
@@ -266,9 +236,10 @@ def posttrain(
     setting = cells.Setting(adapter, task, checkpoint, demos, latency)
     study = cells.study(setting, profile, (max(1, robots),), seeds=(seed,))
     directory = output or Path(f"runs/posttrain-{profile}")
-    with _interruptible(_again()):
+    with interruptible(again()):
         key = CellKey(seed, robots)
-        curve = cells.posttrain(study, key, directory, workers=_workers(workers), fresh=fresh, console=out)
+        count = worker_count(workers)
+        curve = cells.posttrain(study, key, directory, workers=count, fresh=fresh, console=out)
     out.print(curve)
     policy = directory / key.folder / "policy.safetensors"
     out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
@@ -299,8 +270,8 @@ def scale(
     numbers = None if seeds is None else tuple(range(seeds))
     study = cells.study(setting, profile, _whole_numbers(robots, "--robots"), seeds=numbers, target=target)
     directory = output or Path(f"runs/scale-{profile}")
-    with _interruptible(_again()):
-        summary = cells.scale(study, directory, workers=_workers(workers), fresh=fresh, console=out)
+    with interruptible(again()):
+        summary = cells.scale(study, directory, workers=worker_count(workers), fresh=fresh, console=out)
     out.print(as_rich(summary))
     out.print(f"Records, {directory}/summary.json and the figure {directory}/scaling.png are written.")
 

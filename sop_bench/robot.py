@@ -240,6 +240,54 @@ class HasLabels(Protocol):
     def labels(self) -> Mapping[str, NDArray[np.float32]]: ...
 
 
+@dataclass(frozen=True)
+class TaskCard:
+    """A task in words, for people who choose one. Numbers are not here: they come from the spec and records.
+
+    Attributes:
+        summary: What the robot is to do, and with what.
+        success: When an episode counts as solved.
+        failure: What ends it without success, besides the time limit.
+        variation: What differs between episodes, and between the splits.
+    """
+
+    summary: str
+    success: str
+    failure: str
+    variation: str
+
+
+@runtime_checkable
+class HasTaskCards(Protocol):
+    """Robots that describe their tasks in words."""
+
+    def task_cards(self) -> Mapping[str, TaskCard]:
+        """The cards by task name; tasks that nobody has described yet are missing."""
+        ...
+
+
+class Window(Protocol):
+    """A running episode on the screen, for people."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def refresh(self) -> None:
+        """Show the present state."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class HasWindow(Protocol):
+    """Robots whose running episode can be looked at in a window."""
+
+    def open_window(self) -> Window:
+        """Show the running episode; raises `ConfigurationError` where there is no display."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------- registry
 
 
@@ -260,6 +308,13 @@ def make_robot(name: str, *, station_seed: int = 0) -> Robot:
             "robot", name, found, f"A package offers one through the entry-point group {ROBOTS_GROUP!r}."
         )
     return found[name].load()(station_seed=station_seed)
+
+
+def checked_split(name: str) -> Split:
+    """`name` as a split; raises `ConfigurationError` if there is no such split."""
+    if name == "train" or name == "test":
+        return name
+    raise unknown_name("split", name, ("train", "test"))
 
 
 def checked_action(spec: RobotSpec, action_rad: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -22,8 +22,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     def call(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["sop-bench", *arguments])
-        monkeypatch.setattr(cli, "out", Console(width=200))
-        monkeypatch.setattr(cli, "err", Console(width=200, stderr=True))
+        monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()

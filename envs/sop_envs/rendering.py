@@ -27,7 +27,7 @@ from sop_bench.robot import CameraSpec
 from sop_envs.workcell import BACKDROP_GROUP
 
 _MAX_GEOMS = 300
-_HIDDEN_GROUP = 3  # collision shapes of products
+HIDDEN_GROUP = 3  # collision shapes of products
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Renderer:
         self._max_height, self._max_width = max_height, max_width
         self._stage: _Stage | None = None
         self._option = mujoco.MjvOption()
-        self._option.geomgroup[_HIDDEN_GROUP] = 0
+        self._option.geomgroup[HIDDEN_GROUP] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._perturb = mujoco.MjvPerturb()

@@ -24,12 +24,14 @@ from sop_bench.robot import (
     RobotSpec,
     Split,
     Step,
+    TaskCard,
+    Window,
     checked_action,
 )
 from sop_envs.rendering import LazyImages, Renderer
 from sop_envs.so101 import JOINT_NAMES, MAX_STEP_RAD, joint_limits_rad
 from sop_envs.station import Station
-from sop_envs.tasks.task import HasGoals, Situation, Task
+from sop_envs.tasks.task import HasCard, HasGoals, Situation, Task
 from sop_envs.workcell import PHYSICS_STEP_S
 
 CONTROL_HZ = 10.0
@@ -173,6 +175,15 @@ class SimulatedSo101:
         for name in self._tasks[task].cameras:
             observation.images[name]
         return LabelledScene(observation, still.labels())
+
+    def task_cards(self) -> Mapping[str, TaskCard]:
+        return {name: task.card for name, task in self._tasks.items() if isinstance(task, HasCard)}
+
+    def open_window(self) -> Window:
+        from sop_envs.window import open_window  # needs GLFW, which only people with a display have
+
+        situation = self.situation
+        return open_window(situation.model, situation.data)
 
     def render(self, camera: str = "viewer", height: int = 360, width: int = 480) -> NDArray[np.uint8]:
         """A picture for people, of any size up to 720 x 1280; ``"viewer"`` sees the whole desk."""

@@ -1,23 +1,25 @@
-"""Watching episodes: a wrapper that films a robot, and contact sheets a person can follow."""
+"""Filming episodes: a wrapper that films a robot, and contact sheets and videos a person can follow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from sop_bench.episode import EpisodeHeader
-from sop_bench.robot import Expert, Observation, Outcome, Robot, RobotSpec, Split, Step
-from sop_bench.supervision.operator import expert_of
+from sop_bench.errors import ConfigurationError
+from sop_bench.robot import Observation, Outcome, Step
+from sop_bench.studies.watched import WatchedRobot
 
 _INK = {Outcome.SUCCESS: (20, 120, 60), Outcome.FAILURE: (180, 40, 30), Outcome.TIMEOUT: (150, 110, 0)}
 _CAPTION_HEIGHT = 18
+_LINGER_S = 1.0
 
 
 @runtime_checkable
@@ -28,7 +30,7 @@ class HasViewer(Protocol):
 
 
 @dataclass
-class FilmedRobot:
+class FilmedRobot(WatchedRobot):
     """A `Robot` that behaves as `robot` does and keeps a picture every `every` control steps.
 
     Args:
@@ -36,50 +38,28 @@ class FilmedRobot:
         size: Height and width of a picture.
     """
 
-    robot: Robot
     every: int = 2
     size: tuple[int, int] = (180, 288)
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)
     _step: int = 0
 
-    @property
-    def spec(self) -> RobotSpec:
-        return self.robot.spec
-
-    def reset(self, task: str, seed: int, *, split: Split = "train") -> Observation:
-        observation = self.robot.reset(task, seed, split=split)
+    def began(self, observation: Observation) -> None:
         self.pictures, self._step = [], 0
         self._take(observation)
-        return observation
 
-    def step(self, action_rad: NDArray[np.floating]) -> Step:
-        step = self.robot.step(action_rad)
+    def moved(self, step: Step) -> None:
         self._step += 1
         if self._step % self.every == 0 or step.outcome is not Outcome.RUNNING:
             self._take(step.observation)
-        return step
 
     def _take(self, observation: Observation) -> None:
-        if isinstance(self.robot, HasViewer):
-            picture = self.robot.render("viewer", *self.size)
+        robot = self.bare
+        if isinstance(robot, HasViewer):
+            picture = robot.render("viewer", *self.size)
         else:
             image = Image.fromarray(next(iter(observation.images.values())))
             picture = np.asarray(image.resize((self.size[1], self.size[0])))
         self.pictures.append(picture)
-
-    def expert(self) -> Expert:
-        return expert_of(self.robot)
-
-    def close(self) -> None:
-        self.robot.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
@@ -104,7 +84,7 @@ def contact_sheet(films: Sequence[Film], path: Path, columns: int = 6) -> Path:
 
 def moving_sheet(films: Sequence[Film], path: Path, columns: int = 3, picture_s: float = 0.2) -> Path:
     """An animated GIF in which all episodes run side by side, each holding its last picture."""
-    length = max(len(film.pictures) for film in films) + round(1.0 / picture_s)
+    length = max(len(film.pictures) for film in films) + round(_LINGER_S / picture_s)
     frames = []
     for index in range(length):
         tiles = [_row([film.pictures[min(index, len(film.pictures) - 1)]], film.header) for film in films]
@@ -113,6 +93,50 @@ def moving_sheet(films: Sequence[Film], path: Path, columns: int = 3, picture_s:
         frames.append(Image.fromarray(np.concatenate(lines)).quantize(96))
     path.parent.mkdir(parents=True, exist_ok=True)
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(picture_s * 1000), loop=0)
+    return path
+
+
+def video_suffix() -> str:
+    """``.mp4`` where it can be written, else ``.gif``."""
+    return ".mp4" if find_spec("imageio_ffmpeg") else ".gif"
+
+
+def check_video(path: Path) -> None:
+    """Raises `ConfigurationError` if `video` could not write `path`, before anything is filmed."""
+    if path.suffix not in (".mp4", ".gif"):
+        raise ConfigurationError(
+            f"No video can be written to {path}: its suffix is {path.suffix!r}; allowed: .mp4, .gif. "
+            f"Rename it."
+        )
+    if path.suffix == ".mp4" and video_suffix() != ".mp4":
+        raise ConfigurationError(
+            f"Writing {path} needs the package imageio-ffmpeg, which is missing; allowed without it: .gif. "
+            f"Install it with: pip install -c constraints.txt -e '.[video]'"
+        )
+
+
+def video(film: Film, path: Path, picture_s: float) -> Path:
+    """A captioned MP4 or animated GIF of one episode, by the suffix of `path`; the last picture stays.
+
+    Raises:
+        ConfigurationError: Another suffix, or an MP4 without the package for it.
+    """
+    check_video(path)
+    if path.suffix == ".gif":
+        return moving_sheet([film], path, columns=1, picture_s=picture_s)
+    import imageio_ffmpeg
+
+    frames = [np.ascontiguousarray(_row([picture], film.header)) for picture in film.pictures]
+    frames += frames[-1:] * round(_LINGER_S / picture_s)
+    height, width, _ = frames[0].shape
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rate_hz = round(1 / picture_s)
+    # Blocks of two: the default of 16 would scale the pictures.
+    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=rate_hz, macro_block_size=2)
+    writer.send(None)
+    for frame in frames:
+        writer.send(frame)
+    writer.close()
     return path
 
 

@@ -63,7 +63,14 @@ def start_manifest(directory: Path, command: str, config: Any, files: Mapping[st
         config: A frozen dataclass of plain data.
         files: Inputs whose content matters (checkpoints): kept as name and SHA-256.
     """
-    manifest = {
+    manifest = describe_run(command, config, files)
+    write_json(directory / _NAME, manifest)
+    return manifest
+
+
+def describe_run(command: str, config: Any, files: Mapping[str, Path]) -> dict[str, Any]:
+    """The content of a manifest whose run is about to start, as in `start_manifest`; nothing is written."""
+    return {
         "command": command,
         "command_line": ["sop-bench", *sys.argv[1:]],
         "config": plain(config),
@@ -74,13 +81,16 @@ def start_manifest(directory: Path, command: str, config: Any, files: Mapping[st
         "started_wall": _now(),
         "ended_wall": None,
     }
-    write_json(directory / _NAME, manifest)
-    return manifest
 
 
 def finish_manifest(directory: Path, manifest: Mapping[str, Any], **extra: Any) -> None:
     """Add the time of the end, and what else is known only then."""
-    write_json(directory / _NAME, {**manifest, **extra, "ended_wall": _now()})
+    write_json(directory / _NAME, finished(manifest, **extra))
+
+
+def finished(manifest: Mapping[str, Any], **extra: Any) -> dict[str, Any]:
+    """`manifest` with the time of the end, which is now, and what else is known only then."""
+    return {**manifest, **extra, "ended_wall": _now()}
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.errors import ConfigurationError
-from sop_bench.robot import Outcome, Split
+from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs import kinematics as kin
 from sop_envs.experts.flat_shelf import FlatShelfExpert
 from sop_envs.so101 import JOINTS
@@ -217,6 +217,13 @@ class FlatShelf:
 
     name, version, time_limit_s = NAME, VERSION, TIME_LIMIT_S
     cameras = ("front", "wrist_right")
+    card = TaskCard(
+        summary="Pick the named product out of a bin of four to six and stand it in the named shelf slot.",
+        success="The named product stands upright in the named slot, at rest, released.",
+        failure="Another product or another slot was served, or the named product fell or left the reach.",
+        variation="Products, their places and yaws, the slot, an occupied neighbour, the arm's start; "
+        "test products are never seen in training.",
+    )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FlatShelfSituation:
         return FlatShelfSituation(station, draw_layout(rng, split))

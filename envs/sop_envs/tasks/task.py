@@ -22,7 +22,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.robot import Expert, Outcome, Split
+from sop_bench.robot import Expert, Outcome, Split, TaskCard
 from sop_envs.station import Station
 
 
@@ -67,6 +67,13 @@ class HasGoals(Protocol):
     def set_goal(self, item: int, slot: int) -> None:
         """Ask for something else in the same scene."""
         ...
+
+
+@runtime_checkable
+class HasCard(Protocol):
+    """A task that describes itself to people, as `sop-bench tasks` shows it."""
+
+    card: TaskCard
 
 
 class Task(Protocol):

@@ -1,0 +1,48 @@
+"""What all commands share: where they print, their common options, and how they stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sop_bench.errors import ConfigurationError
+
+out = Console()
+err = Console(stderr=True)
+
+Adapter = Annotated[str, typer.Option(help="Registered robot; `sop-bench robots` lists them.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; by default one for each core.")]
+
+
+@contextmanager
+def interruptible(resume: str) -> Iterator[None]:
+    """Ctrl-C inside ends with exit code 130 and a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"\nInterrupted; nothing finished is lost. {resume}", highlight=False)
+        raise typer.Exit(130) from None
+
+
+def again(note: str = "To go on:") -> str:
+    """How to resume: the very command that was given, without what would delete its work."""
+    words = [word for word in sys.argv[1:] if word != "--fresh"]
+    return f"{note} sop-bench {' '.join(words)}"
+
+
+def worker_count(given: int | None) -> int:
+    """The worker processes asked for, or one for each core.
+
+    Raises:
+        ConfigurationError: A negative number.
+    """
+    if given is not None and given < 0:
+        raise ConfigurationError(f"--workers {given} is not possible; allowed: 0 (this process) or more.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if given is None else given

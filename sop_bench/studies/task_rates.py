@@ -1,0 +1,203 @@
+"""How often the expert and chance solve a task: the measured half of its card.
+
+Both act on the same unseen instances, at stations taken in turn. A record says what was measured, of which
+version of the task, and what made it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sop_bench.errors import CorruptDataError, RobotFaultError, unknown_name
+from sop_bench.fleet.engine import Engine
+from sop_bench.fleet.warm import retire_robot, robot_for
+from sop_bench.robot import Outcome, RobotSpec, Split, make_robot
+from sop_bench.rollout import EpisodeRequest, run_episode
+from sop_bench.studies.actors import EXPERT, RANDOM, actor
+from sop_bench.studies.evaluation import EVALUATION_SEED
+from sop_bench.studies.film import Film, FilmedRobot, contact_sheet
+from sop_bench.studies.manifest import describe_run, finished, read_json, write_json
+from sop_bench.studies.stats import Interval, wilson
+
+RECORDS = Path("results/tasks")
+ACTORS = (EXPERT, RANDOM)
+
+
+@dataclass(frozen=True)
+class RatesConfig:
+    """What to measure on.
+
+    Attributes:
+        robot, task: Registered robot name, and one of its tasks.
+        episodes: Of each actor; every one has an instance of its own.
+        split: ``"test"`` for instances that training never shows.
+        station_seeds: Stations, taken in turn by instance.
+        first_seed: Instances are numbered from here.
+    """
+
+    task: str
+    robot: str = "so101"
+    episodes: int = 200
+    split: Split = "test"
+    station_seeds: tuple[int, ...] = tuple(range(9))
+    first_seed: int = EVALUATION_SEED
+
+
+@dataclass(frozen=True)
+class ActorRate:
+    """How one actor did.
+
+    Attributes:
+        mean_success_s: Mean duration of its successes, seconds; ``None`` without any.
+        reasons: How often its episodes ended for each reason, most frequent first.
+    """
+
+    successes: int
+    episodes: int
+    mean_success_s: float | None
+    reasons: Mapping[str, int]
+
+    @property
+    def rate(self) -> Interval:
+        """Success rate with its 95 % Wilson interval."""
+        return wilson(self.successes, self.episodes)
+
+
+@dataclass(frozen=True)
+class TaskRates:
+    """What was measured of one task."""
+
+    config: RatesConfig
+    task_version: str
+    expert: ActorRate
+    random: ActorRate
+
+
+def task_version(spec: RobotSpec, task: str) -> str:
+    """The version of a task, as far as the robot tells; results of different versions do not compare."""
+    return str(spec.station.get(f"task_version.{task}", ""))
+
+
+def measure(
+    config: RatesConfig,
+    directory: Path,
+    engine: Engine,
+    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> TaskRates:
+    """Measure one task, and write its record and the picture of an expert episode into `directory`.
+
+    Args:
+        on_progress: Told the task with the actor, and how many episodes are done and wanted.
+
+    Raises:
+        ConfigurationError: Unknown robot or task, or the robot has no expert.
+    """
+    with make_robot(config.robot) as robot:
+        if config.task not in robot.spec.tasks:
+            raise unknown_name("task", config.task, robot.spec.tasks)
+        version = task_version(robot.spec, config.task)
+    run = describe_run("tasks", config, {})
+    rates = TaskRates(config, version, *(_measure(config, name, engine, on_progress) for name in ACTORS))
+    film_expert(config, picture_file(directory, config.task))
+    made = {
+        name: {**asdict(rate), "rate": rate.rate.as_dict()}
+        for name, rate in ((EXPERT, rates.expert), (RANDOM, rates.random))
+    }
+    data = {"task": config.task, "task_version": version, **made, "manifest": finished(run)}
+    write_json(record_file(directory, config.task), data)
+    return rates
+
+
+def _measure(
+    config: RatesConfig, name: str, engine: Engine, on_progress: Callable[[str, int, int], None]
+) -> ActorRate:
+    futures = [engine.submit(_try, config, name, index) for index in range(config.episodes)]
+    attempts: list[_Attempt] = []
+    try:
+        for future in futures:
+            attempts.append(future.result())
+            on_progress(f"{config.task} {name}", len(attempts), config.episodes)
+    finally:
+        for future in futures:
+            future.cancel()
+    return _summary(attempts)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    success: bool
+    reason: str
+    duration_s: float
+
+
+def _summary(attempts: Sequence[_Attempt]) -> ActorRate:
+    solved_s = [attempt.duration_s for attempt in attempts if attempt.success]
+    mean_s = round(sum(solved_s) / len(solved_s), 2) if solved_s else None
+    reasons = Counter(attempt.reason for attempt in attempts)
+    return ActorRate(len(solved_s), len(attempts), mean_s, dict(reasons.most_common()))
+
+
+def _request(config: RatesConfig, index: int) -> EpisodeRequest:
+    seed = config.first_seed + index
+    return EpisodeRequest(config.task, seed, config.split, run_id="tasks", episode_id=f"tasks-{seed}")
+
+
+def _try(config: RatesConfig, name: str, index: int) -> _Attempt:
+    """Episode `index` of one actor."""
+    station_seed = config.station_seeds[index % len(config.station_seeds)]
+    robot = robot_for(config.robot, station_seed)
+    try:
+        episode = run_episode(robot, actor(name, robot), _request(config, index))
+    except RobotFaultError:
+        retire_robot(config.robot, station_seed)
+        return _Attempt(False, "robot fault", 0.0)
+    header = episode.header
+    return _Attempt(header.outcome is Outcome.SUCCESS, header.reason, episode.duration_s)
+
+
+def film_expert(config: RatesConfig, path: Path) -> Path:
+    """A contact sheet of the expert on the first instance, at a station that is not the nominal one."""
+    robot = FilmedRobot(robot_for(config.robot, 1))
+    episode = run_episode(robot, actor(EXPERT, robot), _request(config, 0))
+    return contact_sheet([Film(episode.header, robot.pictures)], path)
+
+
+# -------------------------------------------------------------------------------------------- records
+
+
+def record_file(directory: Path, task: str) -> Path:
+    return directory / f"{task.replace('/', '-')}.json"
+
+
+def picture_file(directory: Path, task: str) -> Path:
+    return directory / f"{task.replace('/', '-')}.png"
+
+
+def load_rates(directory: Path, task: str) -> TaskRates | None:
+    """What was measured of `task`, or ``None`` if nothing was.
+
+    Raises:
+        CorruptDataError: The record is damaged.
+    """
+    path = record_file(directory, task)
+    if not path.exists():
+        return None
+    data = read_json(path)
+    try:
+        config = dict(data["manifest"]["config"])
+        config["station_seeds"] = tuple(config["station_seeds"])
+        rates = [_rate(data[name]) for name in ACTORS]
+        return TaskRates(RatesConfig(**config), data["task_version"], *rates)
+    except (KeyError, TypeError) as error:
+        raise CorruptDataError(
+            f"{path} is no record of a task ({type(error).__name__}: {error}). Restore it, or measure again: "
+            f"sop-bench tasks {task} --measure 200"
+        ) from error
+
+
+def _rate(data: Mapping[str, Any]) -> ActorRate:
+    return ActorRate(**{name: data[name] for name in ActorRate.__dataclass_fields__})
