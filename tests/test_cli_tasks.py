@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from sop_bench import cli
 from sop_bench.studies import task_rates
+from sop_bench.studies.evaluation import EVALUATION_SEED
 
 TASK = "restock/flat-shelf"
 
@@ -144,7 +145,7 @@ def test_chance_can_be_watched_too(run, world: ReachWorld):
 def test_a_checkpoint_can_be_watched_and_the_film_is_named_after_it(run, world: ReachWorld, tmp_path: Path):
     run("watch", "reach/near", "--adapter", "reach", "--policy", str(world.checkpoint))
     [film] = (tmp_path / "runs/watch").iterdir()
-    assert film.stem == "reach-near-base-9000000"
+    assert film.stem == f"reach-near-base-{EVALUATION_SEED}"
 
 
 def test_watching_an_instance_is_watching_that_scene(run, world: ReachWorld):
