@@ -114,7 +114,7 @@ def pretrain(
     if encoder is None:
         encoder = pretrain_encoder(config, workspace, engine, on_progress)
     generator = torch.Generator().manual_seed(config.seed)
-    policy, facts = _with_encoder_of(encoder, generator)
+    policy, facts = with_encoder_of(encoder, generator)
 
     def report(progress: Any) -> None:
         wanted = config.demonstrations.robot_hours
@@ -184,7 +184,7 @@ def _fingerprint(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
+def with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
     """A policy with the encoder of `path` and an untrained head, and the facts of that encoder."""
     earlier = load_checkpoint(path)
     policy = CompactVLA(earlier.policy.config, earlier.policy.tokenizer, generator)
