@@ -127,7 +127,10 @@ def test_in_a_round_every_robot_acts_with_what_the_last_round_brought(template: 
 
 def test_a_round_is_trained_on_everything_that_ended_in_it(template: Path):
     rounds = episodes_of(template, ROUNDS)
-    np.testing.assert_allclose(rounds["ingested_s"], np.ceil(rounds["ended_s"] / 40) * 40)
+    ended_s, ingested_s = rounds["ended_s"].to_numpy(), rounds["ingested_s"].to_numpy()
+    inside = np.abs(ended_s - 40 * np.round(ended_s / 40)) > 1e-6  # at the very end, it may go either way
+    assert inside.sum() > 20
+    np.testing.assert_allclose(ingested_s[inside], 40 * np.ceil(ended_s[inside] / 40))
 
 
 def test_when_the_attention_is_spent_robots_run_unsupervised_until_the_next_round(
