@@ -88,14 +88,20 @@ def _draw_success(axes: Axes, shown: list[Scope]) -> None:
     axes.yaxis.set_major_locator(MultipleLocator(0.2))
     _name_families(axes, shown)
     axes.legend(
-        handles=[Line2D([], [], linestyle="", marker="D", markersize=4, color=INK, markerfacecolor="white")],
-        labels=["SOP paper"],
-        loc="lower right",
+        handles=[
+            Patch(color=_COLOURS[PRETRAINED]),
+            Line2D([], [], linestyle="", marker="D", markersize=4, color=INK, markerfacecolor="white"),
+        ],
+        labels=["pretrained", "SOP paper"],
+        loc="upper left",
+        bbox_to_anchor=(0, -0.1),  # below: bars may be as high as the axes
+        ncols=2,
+        frameon=False,
         fontsize=7,
-        framealpha=0.9,
-        edgecolor="none",
+        handlelength=1.2,
+        columnspacing=0.8,
         borderaxespad=0.2,
-        handletextpad=0.2,
+        handletextpad=0.4,
     )
 
 

@@ -132,7 +132,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole study; the last of `scopes` covers all tasks."""
+    """A whole study; `scopes` are families, tasks of families of several, and all of several families."""
 
     seeds: list[int]
     robots: int
@@ -143,7 +143,8 @@ class Comparison:
 
     @property
     def whole(self) -> Scope:
-        return self.scopes[-1]
+        """The scope of all tasks: the one family if there is only one."""
+        return max(self.scopes, key=lambda scope: len(scope.tasks))
 
     @property
     def duration_s(self) -> float:

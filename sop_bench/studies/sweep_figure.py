@@ -59,8 +59,9 @@ def _draw_curves(axes: Axes, summary: Sweep) -> None:
 def _draw_before_and_after(axes: Axes, summary: Sweep) -> None:
     scales = summary.whole.scales
     places = np.arange(len(scales))
-    _series(axes, places, [scale.before for scale in scales], GREY, "pretrained")
-    _series(axes, places, [scale.after for scale in scales], _AFTER, "after SOP")
+    # Beside each other, so that intervals which overlap can be told apart.
+    _series(axes, places - 0.03, [scale.before for scale in scales], GREY, "pretrained")
+    _series(axes, places + 0.03, [scale.after for scale in scales], _AFTER, "after SOP")
     known = [(x, paper) for x, s in zip(places, scales, strict=True) if (paper := PRETRAINING.get(s.name))]
     for name in ("before", "after"):
         axes.plot(
@@ -79,7 +80,7 @@ def _draw_before_and_after(axes: Axes, summary: Sweep) -> None:
     axes.set(
         xlim=(-0.3, len(scales) - 0.7),
         ylim=(0, 1.0),
-        xlabel="share of the pretraining demonstrations",
+        xlabel="share of demonstrations",
         title="Before and after",
     )
     _grid(axes)

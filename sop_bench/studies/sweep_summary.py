@@ -103,7 +103,7 @@ def _rising(rates: list[Interval]) -> bool:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A whole study; the last of `scopes` covers all tasks.
+    """A whole study; `scopes` as in a comparison.
 
     Attributes:
         demonstrations, robot_minutes: What each scale was pretrained on, by its name.
@@ -121,7 +121,8 @@ class Sweep:
 
     @property
     def whole(self) -> Scope:
-        return self.scopes[-1]
+        """The scope of all tasks: the one family if there is only one."""
+        return max(self.scopes, key=lambda scope: len(scope.tasks))
 
     @property
     def duration_s(self) -> float:

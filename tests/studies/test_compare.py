@@ -175,6 +175,7 @@ def test_the_summary_has_every_family_and_task_with_intervals_and_tests(template
     for name in ("pretrained_success", "control_success_end", "rounds_success_end", "sop_success_end"):
         assert set(summary[name]) == INTERVAL
     assert [scope["scope"] for scope in summary["scopes"]] == ["reach", *TASKS]
+    assert summary["sop_success_end"] == summary["scopes"][0]["arms"][SOP]["success"]  # of both tasks
     for scope in summary["scopes"]:
         assert list(scope["arms"]) == list(ARMS)
         assert len(scope["contrasts"]) == 6

@@ -101,6 +101,7 @@ def test_the_summary_says_what_each_scale_had_and_gained(template: Path):
             scale["success_after"]["mean"] - scale["success_before"]["mean"]
         )
     assert [scope["scope"] for scope in summary["scopes"]] == ["reach", *TASKS]
+    assert summary["scales"][0]["success_after"] == summary["scopes"][0]["scales"][0]["success_after"]
     for scope in summary["scopes"]:
         means = [scale["success_after"]["mean"] for scale in scope["scales"]]
         assert scope["order_kept_after"] == (means[0] < means[1] < means[2])
