@@ -40,12 +40,17 @@ class RestockExpert:
             everything.
         letting_go_rad, let_go_rad: How far the jaw is told to open over a placed item, and from when on it
             counts as open.
+        too_low_m: Below its grasp height by this much, the hand does not close: its fingers may be wedged.
+        centring_m: Least height above the base of a placed item at which the fingers move sideways; lower
+            ones may scrape along the ground. (The defaults are those of flat-shelf's reference records.)
     """
 
     hover_m: ClassVar[float] = HOVER_M
     carry_m: ClassVar[float] = CARRY_M
     letting_go_rad: ClassVar[float] = JAW_OPEN_RAD
     let_go_rad: ClassVar[float] = 0.6
+    too_low_m: ClassVar[float] = 0.014
+    centring_m: ClassVar[float] = -math.inf
 
     def __init__(self, situation: RestockSituation) -> None:
         self._s = situation
@@ -128,7 +133,7 @@ class RestockExpert:
         if self._arm.jaw_rad < self.let_go_rad:
             return self._stay(self.letting_go_rad)
         if math.hypot(tcp.x_m - x, tcp.y_m - y) > 0.010:
-            return Move(x, y, here.z_m - s.table_m, self.letting_go_rad)
+            return Move(x, y, max(here.z_m - s.table_m, height + self.centring_m), self.letting_go_rad)
         return Move(here.x_m, here.y_m, self.hover_m, self.letting_go_rad)
 
     def _fetch(self, item: int) -> Move:
@@ -138,7 +143,7 @@ class RestockExpert:
         height, yaw = s.tcp_m[2], self._jaw_yaw(item)
         lateral = math.hypot(tcp.x_m - x, tcp.y_m - y)
         opened = self._arm.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
-        at_grasp_height = abs(height - grasp) < 0.014
+        at_grasp_height = -self.too_low_m < height - grasp < 0.014
         arrived = lateral < FUNNEL_M and abs(self._in_jaw(item)[1]) < CENTRED_M and height - grasp < 0.006
         if at_grasp_height and self._between_pads(item) and (arrived or not opened):
             return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
