@@ -45,12 +45,11 @@ class CorrectExpert(RestockExpert):
     def _place_of(self, item: int) -> NDArray[np.float64]:
         return self._s.slot_m(self._s.homes[item])
 
-    def _about_to_misplace(self, item: int) -> bool:
+    def _about_to_misplace(self) -> bool:
         s = self._s
-        return (
-            item != s.goal_item
-            and s.over_slot(item) not in (None, s.homes[item])
-            and self._between_pads(item)
+        others = s.touched - {s.goal_item}
+        return any(
+            s.over_slot(item) not in (None, s.homes[item]) and self._between_pads(item) for item in others
         )
 
     def _wrong_slot(self, slot: int) -> bool:

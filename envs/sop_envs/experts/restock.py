@@ -43,6 +43,8 @@ class RestockExpert:
         too_low_m: Below its grasp height by this much, the hand does not close: its fingers may be wedged.
         centring_m: Least height above the base of a placed item at which the fingers move sideways; lower
             ones may scrape along the ground. (The defaults are those of flat-shelf's reference records.)
+        descending_m: Height below which an open hand is on its way down to something.
+        clear_m: Height above the base of an item from which on no finger surrounds it.
     """
 
     hover_m: ClassVar[float] = HOVER_M
@@ -51,6 +53,8 @@ class RestockExpert:
     let_go_rad: ClassVar[float] = 0.6
     too_low_m: ClassVar[float] = 0.014
     centring_m: ClassVar[float] = -math.inf
+    descending_m: ClassVar[float] = 0.050
+    clear_m: ClassVar[float] = 0.05
 
     def __init__(self, situation: RestockSituation) -> None:
         self._s = situation
@@ -80,13 +84,18 @@ class RestockExpert:
         """Where the item in the hand is to be put."""
         raise NotImplementedError
 
-    def _about_to_misplace(self, item: int) -> bool:
-        """A wrong product is just being let go where that would end the episode."""
+    def _about_to_misplace(self) -> bool:
+        """Another item is just being let go where that would end the episode."""
         raise NotImplementedError
 
     def _grasp_height(self, item: int) -> float:
         """Of the TCP above the base of the item."""
         return float(np.clip(GRASP_SHARE * self._s.layout.products[item].height_m, *GRASP_RANGE_M))
+
+    def _grip_m(self, item: int) -> tuple[float, float, float]:
+        """Where the TCP has to be to grip the item."""
+        x, y, base = self._s.item_m[item]
+        return x, y, base + self._grasp_height(item)
 
     def _jaw_yaw(self, item: int) -> float:
         """Across the item, along the shelf if possible, and with room for both fingers between neighbours."""
@@ -107,7 +116,7 @@ class RestockExpert:
     def _carry(self, item: int, place: NDArray[np.float64]) -> Move:
         """Lift, travel above everything, lower, open; the item hangs off the TCP by a measured offset."""
         s, tcp, here = self._s, self._arm.tcp, self._arm.commanded_tcp
-        x, y, height = s.item_m[item]
+        (x, y, _), height = self._grip_m(item), s.item_m[item, 2]
         to_x, to_y = place[0] + tcp.x_m - x, place[1] + tcp.y_m - y
         tcp_height = s.tcp_m[2]
         hanging = tcp_height - height  # of the TCP above the base of the item
@@ -128,7 +137,7 @@ class RestockExpert:
         """Open, centre the jaw on the item so that no finger drags it along, then lift."""
         s, tcp, here = self._s, self._arm.tcp, self._arm.commanded_tcp
         x, y, height = s.item_m[item]
-        if s.tcp_m[2] - height > 0.05:
+        if s.tcp_m[2] - height > self.clear_m:
             return Move(here.x_m, here.y_m, self.hover_m, JAW_OPEN_RAD)
         if self._arm.jaw_rad < self.let_go_rad:
             return self._stay(self.letting_go_rad)
@@ -138,8 +147,7 @@ class RestockExpert:
 
     def _fetch(self, item: int) -> Move:
         s, tcp, command = self._s, self._arm.tcp, self._arm.commanded_tcp
-        x, y, base = s.item_m[item]
-        grasp = base + self._grasp_height(item)
+        x, y, grasp = self._grip_m(item)
         height, yaw = s.tcp_m[2], self._jaw_yaw(item)
         lateral = math.hypot(tcp.x_m - x, tcp.y_m - y)
         opened = self._arm.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
@@ -147,7 +155,7 @@ class RestockExpert:
         arrived = lateral < FUNNEL_M and abs(self._in_jaw(item)[1]) < CENTRED_M and height - grasp < 0.006
         if at_grasp_height and self._between_pads(item) and (arrived or not opened):
             return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
-        if any(self._about_to_misplace(other) for other in s.touched):
+        if self._about_to_misplace():
             return self._stay(JAW_CLOSED_RAD)  # take it again before it counts as placed
         if not opened and self._arm.jaw_rad < 0.6 and height < self.hover_m - 0.02 and s.touched:
             return self._stay(JAW_OPEN_RAD)  # let go of what it was
@@ -186,8 +194,9 @@ class RestockExpert:
 
     def _in_jaw(self, item: int) -> tuple[float, float]:
         """Middle of the item from the TCP: along the direction of opening, and across it."""
-        s, tcp = self._s, self._arm.tcp
-        dx, dy = s.item_m[item, 0] - tcp.x_m, s.item_m[item, 1] - tcp.y_m
+        tcp = self._arm.tcp
+        x, y, _ = self._grip_m(item)
+        dx, dy = x - tcp.x_m, y - tcp.y_m
         cosine, sine = math.cos(tcp.jaw_yaw_rad), math.sin(tcp.jaw_yaw_rad)
         return dx * cosine + dy * sine, dy * cosine - dx * sine
 
@@ -221,7 +230,7 @@ class RestockExpert:
         opened, closing = commanded > JAW_OPEN_RAD - 0.15, commanded < JAW_OPEN_RAD - 0.30
         if s.held is not None and s.held != goal:
             return "wrong item"
-        x, y, base = s.item_m[goal]
+        base = s.item_m[goal, 2]
         if s.held == goal:
             over = s.over_slot(goal)
             if over is not None and self._wrong_slot(over) and height < self.carry_m - 0.03:
@@ -235,8 +244,9 @@ class RestockExpert:
             return "drop"
         if s.slot_of(goal) == s.goal_slot:
             return ""
+        x, y, _ = self._grip_m(goal)
         lateral = math.hypot(self._arm.tcp.x_m - x, self._arm.tcp.y_m - y)
-        if opened and height < 0.050 and lateral > 0.020:
+        if opened and height < self.descending_m and lateral > 0.020:
             return "misaligned descent"
         if closing and height - base - self._grasp_height(goal) > 0.025 and jaw < 0.4:
             return "early close"
@@ -267,5 +277,5 @@ class RestockExpert:
         if s.held == goal:
             lowered = 0.1 * (1 - min(1.0, base / 0.08)) if to_slot < 0.03 else 0.0
             return 0.4 + 0.35 * max(0.0, 1 - to_slot / 0.25) + 0.05 * min(1.0, base / 0.06) + lowered
-        reach = math.dist((tcp.x_m, tcp.y_m, s.tcp_m[2]), (x, y, base + self._grasp_height(goal)))
+        reach = math.dist((tcp.x_m, tcp.y_m, s.tcp_m[2]), self._grip_m(goal))
         return 0.35 * max(0.0, 1 - reach / 0.30)

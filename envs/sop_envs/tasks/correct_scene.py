@@ -19,6 +19,7 @@ import numpy as np
 
 from sop_bench.robot import Split
 from sop_envs.assortment import draw_products
+from sop_envs.catalogue import Product
 from sop_envs.station import Station
 from sop_envs.tasks.restock_scene import (
     BIN,
@@ -104,14 +105,14 @@ def build(station: Station, layout: ShelfLayout, view: Station | None = None) ->
     """Compile the desk with the products of `layout` and the tags of where they belong."""
     spec = _furnished(station).copy()
     desk = Desk(spec, station)
-    tags = {home: product for product, home in zip(layout.products, layout.homes, strict=True)}
+    belongs = dict(zip(layout.homes, layout.products, strict=True))
     for slot, (x, y) in enumerate(SLOTS_M):
         x += _TAG_AHEAD_M
         desk.fixture((x, y, 0.0005), (0.007, 0.024, 0.0012), TAG)
-        if slot in tags:
-            body, label = (*tags[slot].colour_rgb, 1.0), (*tags[slot].label_rgb, 1.0)
-            desk.fixture((x, y, 0.0008), (0.0055, 0.0215, 0.0012), body)
-            desk.fixture((x, y, 0.0011), (0.0055, 0.0070, 0.0012), label)
+        product = belongs.get(slot)
+        if isinstance(product, Product):
+            desk.fixture((x, y, 0.0008), (0.0055, 0.0215, 0.0012), (*product.colour_rgb, 1.0))
+            desk.fixture((x, y, 0.0011), (0.0055, 0.0070, 0.0012), (*product.label_rgb, 1.0))
     place_products(spec, station, layout)
     if view is not None:
         disturb_view(spec, "front", view)

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs.arm_state import ArmState
+from sop_envs.multipacks import MultiPack
 from sop_envs.station import Station
 from sop_envs.tasks.restock_scene import Layout
 from sop_envs.workcell import BASE_Y_M
@@ -37,7 +39,12 @@ class RestockSituation:
 
     Args:
         slots_m: (x, y) of the places.
+
+    Attributes:
+        lying_m: The middle of the base of what lies on its side is below this height.
     """
+
+    lying_m: ClassVar[float] = 0.03
 
     def __init__(
         self,
@@ -59,6 +66,9 @@ class RestockSituation:
         self._item_of_geom = np.full(model.ngeom, -1)
         for item in range(self.count):
             self._item_of_geom[model.geom_bodyid == model.body(f"item{item}").id] = item
+        self._item_of_grip = np.full(model.ngeom, -1)  # the part that a grasp has to close on
+        for item in range(self.count):
+            self._item_of_grip[model.geom(f"item{item}").id] = item
         self._pads = [model.geom(f"right_{pad}").id for pad in ("fixed_pad", "jaw_pad")]
         start = np.array([*layout.left_rad, *layout.arm_rad])
         self.data.qpos[: len(start)] = start
@@ -72,21 +82,22 @@ class RestockSituation:
         self.item_m = poses[:, :3] - self._origin
         self.item_m[:, 2] -= self.table_m
         w, x, y, z = poses[:, 3:].T
-        self._up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
-        self.upright_cosine = self._up[:, 2]
+        self.up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+        self.upright_cosine = self.up[:, 2]
         self.item_yaw_rad = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
         self._linear = np.sqrt((speeds[:, :3] ** 2).sum(1))
         self._angular = np.sqrt((speeds[:, 3:] ** 2).sum(1))
-        touched = [set[int](), set[int]()]
+        at_pads = [set[int](), set[int]()]  # geoms
         if self.data.ncon:
             for first, second in self.data.contact.geom[: self.data.ncon].tolist():
-                for pad, items in zip(self._pads, touched, strict=True):
+                for pad, geoms in zip(self._pads, at_pads, strict=True):
                     if first == pad:
-                        items.add(int(self._item_of_geom[second]))
+                        geoms.add(second)
                     elif second == pad:
-                        items.add(int(self._item_of_geom[first]))
-        self.touched = (touched[0] | touched[1]) - {-1}
-        both = (touched[0] & touched[1]) - {-1}
+                        geoms.add(first)
+        self.touched = {int(self._item_of_geom[geom]) for geom in at_pads[0] | at_pads[1]} - {-1}
+        gripped = [{int(self._item_of_grip[geom]) for geom in geoms} for geoms in at_pads]
+        both = (gripped[0] & gripped[1]) - {-1}
         self.held = min(both) if both else None
         self.right.measure(self.data)
 
@@ -132,7 +143,7 @@ class RestockSituation:
 
     def knocked_over(self, item: int) -> bool:
         """Lies on its side, and nobody holds it."""
-        low = self.item_m[item, 2] < 0.03
+        low = self.item_m[item, 2] < self.lying_m
         return bool(
             self.upright_cosine[item] < 0.5 and low and self.at_rest(item) and item not in self.touched
         )
@@ -149,8 +160,9 @@ class RestockSituation:
         """Of the goal item (its middle) and its slot, in metres: absolute and as seen from the TCP."""
         target, tcp, slot = self.item_m[self.goal_item].copy(), self.tcp_m, self.slot_m(self.goal_slot)
         product = self.layout.products[self.goal_item]
-        target += product.height_m / 2 * self._up[self.goal_item]
-        yaw = 0.0 if product.round else 4 * self.item_yaw_rad[self.goal_item]  # a square repeats each quarter
+        target += product.height_m / 2 * self.up[self.goal_item]
+        repeats = 2 if isinstance(product, MultiPack) else 4  # looks of an oblong or a square in a full turn
+        yaw = 0.0 if product.round else repeats * self.item_yaw_rad[self.goal_item]
         labels = {
             "target_xyz": target,
             "target_minus_tcp": target - tcp,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sop_envs import kinematics as kin
 from sop_envs.catalogue import Product
+from sop_envs.multipacks import MultiPack, add_multipack
 from sop_envs.products import add_product, yaw_quat
 from sop_envs.so101 import FIXED_FACE_M, JAW_OPEN_RAD, jaw_around_rad
 from sop_envs.station import Station
@@ -55,7 +56,7 @@ class Layout:
         left_rad: Left arm and gripper, six joints.
     """
 
-    products: tuple[Product, ...]
+    products: tuple[Product | MultiPack, ...]
     positions_m: NDArray[np.float64]
     yaws_rad: NDArray[np.float64]
     goal_item: int
@@ -94,11 +95,12 @@ def draw_home_arm(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def draw_still_arm(
     rng: np.random.Generator,
-    target: Product,
+    target: Product | MultiPack,
     target_m: NDArray[np.float64],
     x_m: tuple[float, float] = (0.15, 0.32),
     y_m: tuple[float, float] = (-0.17, 0.17),
     height_m: tuple[float, float] = (0.02, 0.14),
+    grasp_m: tuple[float, float] = (0.015, 0.028),
 ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]] | None]:
     """Right arm and gripper anywhere, often near the target; and the target's pose if it is in the grip."""
     near_target, gripping = rng.random() < 0.4, rng.random() < GRIPPING_SHARE
@@ -112,7 +114,7 @@ def draw_still_arm(
     in_hand = None
     if gripping:
         jaw = jaw_around_rad(target.width_m)
-        in_hand = hang(target.width_m, tcp, kin.hand_axes([*arm, roll]), grasp_m=rng.uniform(0.015, 0.028))
+        in_hand = hang(target.width_m, tcp, kin.hand_axes([*arm, roll]), rng.uniform(*grasp_m))
     return np.array([*arm, roll, jaw]), in_hand
 
 
@@ -181,7 +183,10 @@ def place_products(spec: mujoco.MjSpec, station: Station, layout: Layout) -> Non
     """Stand the products of `layout` on the desk as ``item0``, ``item1``, ...; one may hang in the hand."""
     for item, product in enumerate(layout.products):
         position, quat = start_pose(station, layout, item)
-        add_product(spec, f"item{item}", product, position, quat)
+        if isinstance(product, MultiPack):
+            add_multipack(spec, f"item{item}", product, position, quat)
+        else:
+            add_product(spec, f"item{item}", product, position, quat)
 
 
 def start_pose(
