@@ -186,7 +186,8 @@ class FreezerExpert(RestockExpert):
             and abs(error[1]) < 0.018
             and (closing or (in_line < 0.012 and abs(error[2]) < 0.008))
         ):
-            return stay(left, s.table_m, JAW_CLOSED_RAD)
+            x, y, z = self._grip_at(bar, 0.0)  # the bar does not give way: bring the fixed pad to it
+            return Move(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
         allowed = 0.008 + 0.010 * max(0.0, 1 - max(0.0, error[2]) / _OVER_BAR_M)
         if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
             lag = [0.8 * (c - m) for c, m in zip(left.commanded_tcp.xyz_m, left.tcp.xyz_m, strict=True)]

@@ -51,7 +51,7 @@ LID_M, LID_HALF_THICK_M = 0.122, 0.002  # from the hinge to the free edge
 BAR_BEYOND_M, BAR_RISE_M, BAR_RADIUS_M = 0.012, 0.024, 0.008
 BAR_Y_M, BAR_HALF_M = 0.200, 0.026
 LID_MASS_KG, LID_LIMIT_RAD = 0.090, 1.70
-SPRING_NM_PER_RAD, SPRING_REST_RAD, LID_DAMPING_NMS = 0.030, -1.5, 0.050  # shuts within a second
+SPRING_NM_PER_RAD, SPRING_REST_RAD, LID_DAMPING_NMS = 0.030, -1.5, 0.060  # shuts within a second
 
 HOME_RIGHT_M = ((0.18, 0.23), (-0.15, -0.06), (0.11, 0.14))  # ranges of the TCP at the start
 HOME_LEFT_M = ((0.13, 0.19), (-0.10, -0.02), (0.15, 0.18))  # in the base frame of the left arm
@@ -190,7 +190,7 @@ def _add_lid(spec: mujoco.MjSpec, station: Station, low_y: float, high_y: float)
     )
     hinge.stiffness = np.array([SPRING_NM_PER_RAD, 0, 0])
     hinge.springref = SPRING_REST_RAD
-    hinge.damping = np.full(3, LID_DAMPING_NMS)
+    hinge.damping = np.array([LID_DAMPING_NMS, 0, 0])  # without terms of higher order in the speed
     hinge.armature = 0.0003
     lid.mass, lid.ipos, lid.explicitinertial = LID_MASS_KG, [-LID_M / 2, (low_y + high_y) / 2, 0], True
     lid.inertia = [3e-4, 1.1e-4, 4e-4]
