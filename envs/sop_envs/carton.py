@@ -75,9 +75,9 @@ class Carton:
         return -out * math.cos(angle), -out * math.sin(angle), height + HINGE_ABOVE_RIM_M[flap]
 
     def half_width_m(self, flap: int) -> float:
-        """Half the extent of a flap along its hinge; majors leave room to pass between open minors."""
+        """Half the extent of a flap along its hinge; minors leave room to pass between upright majors."""
         x, y, _ = self.size_m
-        return (y / 2 - WALL_M - 0.001) if flap in MINORS else (x / 2 - 0.002)
+        return (y / 2 - WALL_M - 0.004) if flap in MINORS else (x / 2 - 0.002)
 
 
 def add_carton(spec: mujoco.MjSpec, carton: Carton, position_m: Sequence[float], yaw_rad: float) -> None:

@@ -20,6 +20,7 @@ from sop_envs.workcell import BASE_Y_M
 TIP_BEYOND_TCP_M, TIP_ASIDE_M = 0.008, -0.036  # end of the closed fingers: along them, and along the opening
 MAX_LEAD_M = 0.06  # of the commanded before the measured tip, when taking over from a wild policy
 _PITCHES_RAD = tuple(math.radians(degrees) for degrees in range(90, 19, -2))
+_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.6, -1.6)
 _ESCAPE_STEP_RAD = 0.15
 _RAISED_RAD = (-0.9, 0.6, 1.1)  # lift, elbow, wrist of an arm drawn back above everything
 
@@ -60,19 +61,24 @@ class Arm:
         return tip
 
     def solve(self, reach: Reach) -> list[float] | None:
-        """The five joint angles that reach it at the nearest possible pitch; None if there are none."""
-        for pitch in sorted(_PITCHES_RAD, key=lambda p: abs(p - reach.pitch_rad)):
-            joints = self._solve_at(reach, pitch)
-            if joints is not None:
-                return joints
+        """The five joint angles that reach it as nearly as possible; None if there are none.
+
+        What cannot be reached as asked is reached at another pitch, or, failing that, at another yaw.
+        """
+        pitches = sorted(_PITCHES_RAD, key=lambda p: abs(p - reach.pitch_rad))
+        for turn in _TURNS_RAD:
+            for pitch in (reach.pitch_rad, *pitches) if turn == 0.0 else pitches[::3]:
+                joints = self._solve_at(reach, pitch, reach.opening_yaw_rad + turn)
+                if joints is not None:
+                    return joints
         return None
 
-    def _solve_at(self, reach: Reach, pitch_rad: float) -> list[float] | None:
+    def _solve_at(self, reach: Reach, pitch_rad: float, opening_yaw_rad: float) -> list[float] | None:
         x, y, z = reach.tip_m[0], reach.tip_m[1] - self.base_y_m, reach.tip_m[2]
         joints, pan = None, math.atan2(y, x - kin.PAN_AXIS_X_M)
         cosine, sine = math.cos(pitch_rad), math.sin(pitch_rad)
         for _ in range(4):  # the roll turns the tip about the hand, which turns the pan: converges at once
-            roll = self._roll(pan, reach.opening_yaw_rad)
+            roll = self._roll(pan, opening_yaw_rad)
             along = TIP_BEYOND_TCP_M * cosine + TIP_ASIDE_M * math.sin(roll) * sine
             left = TIP_ASIDE_M * math.cos(roll)
             up = -TIP_BEYOND_TCP_M * sine + TIP_ASIDE_M * math.sin(roll) * cosine
@@ -83,7 +89,7 @@ class Arm:
                 return None
             pan = joints[0]
         assert joints is not None
-        return [*joints, self._roll(pan, reach.opening_yaw_rad)]
+        return [*joints, self._roll(pan, opening_yaw_rad)]
 
     def _roll(self, pan_rad: float, opening_yaw_rad: float) -> float:
         roll = pan_rad + math.pi / 2 - opening_yaw_rad

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 STRIDE_M, SWEEP_STRIDE_M = 0.030, 0.014
 FINGER_M = 0.011  # half the thickness of the closed fingers across a hinge, and a little
 PRESSED_RAD = 0.02  # a flap that has been below this is folded for good
-OPEN_REST_RAD, OPEN_RAD = 1.30, 1.20  # a major lets fingers and minors pass when its crease rests beyond
+OPEN_REST_RAD, OPEN_RAD = 1.50, 1.45  # a major lets fingers and minors pass when its crease rests beyond
 SWEEP_SHARE, SWEEP_LEAD_RAD, PRESS_RAD = 0.72, 0.60, -0.25
-LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.008, 0.012
+LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.012, 0.016
+HOOK_RAD, STEEP_RAD = 1.0, 1.5  # leaning fingers get under an edge; upright ones meet one on a support
+DROOP_SHARE, DROOP_LIMIT_M = 0.8, 0.020  # made up for when rising
 CLEAR_M, CORRIDOR_M = 0.018, 0.035  # above flaps that are passed over; how near to the way they count
 
 CLOSER = {NEAR: "right", FAR: "left", RIGHT: "right", LEFT: "left"}
@@ -117,12 +119,13 @@ class BoxCloseExpert:
         return self._s.hinges_m[flap] + w * inward + v * along + np.array([0.0, 0.0, z])
 
     def _towards(
-        self, arm: Arm, flap: int, w: float, v: float, z: float, stride_m: float = STRIDE_M
+        self, arm: Arm, flap: int, w: float, v: float, z: float, stride_m: float = STRIDE_M,
+        pitch_rad: float | None = None,
     ) -> NDArray[np.float64]:
         x, y, height = self._world(flap, w, v, z).tolist()
         s = self._s
         opening = (MINOR_OPENING_RAD if flap in MINORS else MAJOR_OPENING_RAD)[arm.side] + s.layout.yaw_rad
-        return arm.towards(Reach((x, y, height), PITCH_RAD[flap], opening), stride_m)
+        return arm.towards(Reach((x, y, height), PITCH_RAD[flap] if pitch_rad is None else pitch_rad, opening), stride_m)
 
     def _close(self, arm: Arm, flap: int) -> NDArray[np.float64]:
         s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
@@ -150,14 +153,20 @@ class BoxCloseExpert:
             return self._towards(arm, flap, start, aside, low)
         return self._over(arm, flap, start, aside, high)
 
-    def _over(self, arm: Arm, flap: int, w: float, v: float, z: float) -> NDArray[np.float64]:
+    def _over(
+        self, arm: Arm, flap: int, w: float, v: float, z: float, pitch_rad: float | None = None
+    ) -> NDArray[np.float64]:
         """Above a place: first high enough for the way there, then across."""
         at = self._world(flap, w, v, z)
         high = max(z, self._clearance_m(arm.tip_m, at, flap) - self._s.hinges_m[flap][2])
         if self._local(arm.tip_m, flap)[2] > high - 0.008:
-            return self._towards(arm, flap, w, v, high)
+            return self._towards(arm, flap, w, v, high, STRIDE_M, pitch_rad)
         w, v, _ = self._local(arm.commanded_tip_m, flap)
-        return self._towards(arm, flap, w, v, high + 0.004)
+        return self._towards(arm, flap, w, v, high + 0.004 + self._droop_m(arm), STRIDE_M, pitch_rad)
+
+    def _droop_m(self, arm: Arm) -> float:
+        lag = float(arm.commanded_tip_m[2] - arm.tip_m[2])
+        return float(np.clip(DROOP_SHARE * lag, 0.0, DROOP_LIMIT_M))
 
     def _clearance_m(self, start: NDArray[np.float64], end: NDArray[np.float64], but: int | None) -> float:
         """Height (world) at which a fingertip passes over every flap between two places."""
@@ -175,25 +184,27 @@ class BoxCloseExpert:
         return height
 
     def _open(self, arm: Arm, flap: int) -> NDArray[np.float64]:
+        """Catch the free edge from beyond it, and follow it round.
+
+        Where the other major lies below, there is no room for a bite: the edge is lifted by friction alone.
+        """
         s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
         w, v, z = self._local(arm.tip_m, flap)
         edge_w, edge_z = length * math.cos(q), length * math.sin(q)
+        supported = float(s.angles_rad[LEFT + RIGHT - flap]) < 0.4
+        pitch = STEEP_RAD if supported else HOOK_RAD
         aligned = abs(v) < 0.015
         beyond = w > edge_w + FINGER_M - 0.006
-        if beyond and aligned and z < edge_z - 0.002:
+        caught = edge_z + 0.003 if supported or q > 0.15 else edge_z - 0.006
+        if beyond and aligned and z < caught:
             ahead = q + LIFT_LEAD_RAD
-            return self._towards(
-                arm,
-                flap,
-                length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M,
-                0.0,
-                length * math.sin(ahead) - LIFT_BITE_M,
-                SWEEP_STRIDE_M,
-            )
+            across = length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M
+            up = length * math.sin(ahead) - LIFT_BITE_M
+            return self._towards(arm, flap, across, 0.0, up, SWEEP_STRIDE_M, pitch)
         start, high = edge_w + FINGER_M + 0.006, edge_z + CLEAR_M
         if aligned and abs(w - start) < 0.007:
-            return self._towards(arm, flap, start, 0.0, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M)
-        return self._over(arm, flap, start, 0.0, high)
+            return self._towards(arm, flap, start, 0.0, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M, pitch)
+        return self._over(arm, flap, start, 0.0, high, pitch)
 
     def _withdraw(self, arm: Arm) -> NDArray[np.float64]:
         """Straight up until clear of every flap on the way, then home."""
@@ -205,7 +216,7 @@ class BoxCloseExpert:
         rim = self._s.origin_m[2] + self._s.carton.size_m[2]
         high = max(rim + 0.030, self._clearance_m(arm.tip_m, np.array(home), None))
         if away > 0.06 and arm.tip_m[2] < high - 0.008:
-            return arm.towards(Reach((x, y, high + 0.004), 1.3, self._opening_yaw(arm)), STRIDE_M)
+            return arm.towards(Reach((x, y, high + 0.004 + self._droop_m(arm)), 1.3, self._opening_yaw(arm)), STRIDE_M)
         up = high if away > 0.06 else home[2]
         return arm.towards(Reach((home[0], home[1], up), HOME_PITCH_RAD, MAJOR_OPENING_RAD[arm.side]), STRIDE_M)
 
