@@ -32,7 +32,7 @@ OPEN_REST_RAD, OPEN_RAD = 1.50, 1.45  # a major lets fingers and minors pass whe
 SWEEP_SHARE, SWEEP_LEAD_RAD, PRESS_RAD = 0.72, 0.60, -0.25
 LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.012, 0.016
 HOOK_RAD, STEEP_RAD = 1.0, 1.5  # leaning fingers get under an edge; upright ones meet one on a support
-DROOP_SHARE, DROOP_LIMIT_M = 0.8, 0.020  # made up for when rising
+DROOP_SHARE, DROOP_LIMIT_M = 0.8, 0.040  # made up for when rising
 CLEAR_M, CORRIDOR_M = 0.018, 0.035  # above flaps that are passed over; how near to the way they count
 
 CLOSER = {NEAR: "right", FAR: "left", RIGHT: "right", LEFT: "left"}
@@ -191,20 +191,29 @@ class BoxCloseExpert:
         s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
         w, v, z = self._local(arm.tip_m, flap)
         edge_w, edge_z = length * math.cos(q), length * math.sin(q)
-        supported = float(s.angles_rad[LEFT + RIGHT - flap]) < 0.4
+        aside, supported = self._gap(flap)
         pitch = STEEP_RAD if supported else HOOK_RAD
-        aligned = abs(v) < 0.015
+        aligned = abs(v - aside) < 0.015
         beyond = w > edge_w + FINGER_M - 0.006
         caught = edge_z + 0.003 if supported or q > 0.15 else edge_z - 0.006
         if beyond and aligned and z < caught:
             ahead = q + LIFT_LEAD_RAD
             across = length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M
-            up = length * math.sin(ahead) - LIFT_BITE_M
-            return self._towards(arm, flap, across, 0.0, up, SWEEP_STRIDE_M, pitch)
+            up = length * math.sin(ahead) - LIFT_BITE_M + self._droop_m(arm)
+            return self._towards(arm, flap, across, aside, up, SWEEP_STRIDE_M, pitch)
         start, high = edge_w + FINGER_M + 0.006, edge_z + CLEAR_M
         if aligned and abs(w - start) < 0.007:
-            return self._towards(arm, flap, start, 0.0, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M, pitch)
-        return self._over(arm, flap, start, 0.0, high, pitch)
+            return self._towards(arm, flap, start, aside, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M, pitch)
+        return self._over(arm, flap, start, aside, high, pitch)
+
+    def _gap(self, flap: int) -> tuple[float, bool]:
+        """Where along the free edge of a shut major a finger gets below it, and whether something is there."""
+        s = self._s
+        near, far, other = (bool(s.angles_rad[f] < 0.6) for f in (NEAR, FAR, LEFT + RIGHT - flap))
+        if near == far:
+            return 0.0, near or other
+        to_far = -1.0 if flap == RIGHT else 1.0  # the direction of v
+        return (to_far if near else -to_far) * 0.2 * s.carton.size_m[0], other
 
     def _withdraw(self, arm: Arm) -> NDArray[np.float64]:
         """Straight up until clear of every flap on the way, then home."""

@@ -172,7 +172,7 @@ def _furnished(station: Station) -> mujoco.MjSpec:
     spec = workcell(station)
     z = station.table_height_m
     add_camera(spec, "front", (0.180, 0.0, z + 0.052), 0.70, 0.0, math.radians(48), 20.5)
-    add_camera(spec, "viewer", (0.165, 0.0, z + 0.06), 0.78, 0.62, math.radians(33), 34.0)
+    add_camera(spec, "viewer", (0.165, 0.0, z + 0.06), 0.62, 0.62, math.radians(33), 34.0)
     disturb_view(spec, "front", station)
     return spec
 
