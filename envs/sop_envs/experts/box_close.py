@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STRIDE_M, SWEEP_STRIDE_M = 0.030, 0.014
 FINGER_M = 0.011  # half the thickness of the closed fingers across a hinge, and a little
 PRESSED_RAD = 0.02  # a flap that has been below this is folded for good
-OPEN_REST_RAD, OPEN_RAD = 1.50, 1.45  # a major lets fingers and minors pass when its crease rests beyond
+OPEN_REST_RAD, OPEN_RAD, WIDE_REST_RAD = 1.50, 1.45, 1.75  # a major lets fingers and minors pass when its crease rests beyond
 SWEEP_SHARE, SWEEP_LEAD_RAD, PRESS_RAD = 0.72, 0.60, -0.25
 LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.012, 0.016
 HOOK_RAD, STEEP_RAD = 1.0, 1.5  # leaning fingers get under an edge; upright ones meet one on a support
@@ -77,7 +77,17 @@ class BoxCloseExpert:
 
     def _in_the_way(self, flap: int) -> bool:
         s = self._s
-        return bool(s.rest_rad[flap] < OPEN_REST_RAD or s.angles_rad[flap] < OPEN_RAD)
+        if s.rest_rad[flap] < OPEN_REST_RAD or s.angles_rad[flap] < OPEN_RAD:
+            return True
+        return bool(s.rest_rad[flap] < WIDE_REST_RAD and self._lifting(flap))
+
+    def _lifting(self, flap: int) -> bool:
+        """The fingers that opened this major are still below it: they may as well open it wide."""
+        s, q = self._s, float(self._s.angles_rad[flap])
+        w, v, z = self._local(s.arms[OPENER[flap]].tip_m, flap)
+        along, above = w * math.cos(q) + z * math.sin(q), z * math.cos(q) - w * math.sin(q)
+        inside = -0.030 < above < 0.0 and 0.3 < along / s.carton.flap_m[flap] < 1.3
+        return inside and abs(v) < s.carton.half_width_m(flap)
 
     def jobs(self) -> dict[str, Job]:
         """The job of each arm, by side; an arm without one withdraws."""
@@ -193,7 +203,7 @@ class BoxCloseExpert:
         edge_w, edge_z = length * math.cos(q), length * math.sin(q)
         aside, supported = self._gap(flap)
         pitch = STEEP_RAD if supported else HOOK_RAD
-        aligned = abs(v - aside) < 0.015
+        aligned = abs(v - aside) < (0.015 if q < 0.15 else s.carton.half_width_m(flap) - 0.006)
         beyond = w > edge_w + FINGER_M - 0.006
         caught = edge_z + 0.003 if supported or q > 0.15 else edge_z - 0.006
         if beyond and aligned and z < caught:
@@ -202,7 +212,7 @@ class BoxCloseExpert:
             up = length * math.sin(ahead) - LIFT_BITE_M + self._droop_m(arm)
             return self._towards(arm, flap, across, aside, up, SWEEP_STRIDE_M, pitch)
         start, high = edge_w + FINGER_M + 0.006, edge_z + CLEAR_M
-        if aligned and abs(w - start) < 0.007:
+        if aligned and beyond and w < start + 0.010:
             return self._towards(arm, flap, start, aside, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M, pitch)
         return self._over(arm, flap, start, aside, high, pitch)
 
