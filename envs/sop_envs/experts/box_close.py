@@ -202,16 +202,21 @@ class BoxCloseExpert:
         w, v, z = self._local(arm.tip_m, flap)
         edge_w, edge_z = length * math.cos(q), length * math.sin(q)
         aside, supported = self._gap(flap)
-        pitch = STEEP_RAD if supported else HOOK_RAD
+        upright = 0.4 < s.angles_rad[LEFT + RIGHT - flap] < 1.8  # the other major, in the way of a leaning hand
+        pitch = STEEP_RAD if supported or upright else HOOK_RAD
         aligned = abs(v - aside) < (0.015 if q < 0.15 else s.carton.half_width_m(flap) - 0.006)
         beyond = w > edge_w + FINGER_M - 0.006
-        caught = edge_z + 0.003 if supported or q > 0.15 else edge_z - 0.006
-        if beyond and aligned and z < caught:
-            ahead = q + LIFT_LEAD_RAD
-            across = length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M
-            up = length * math.sin(ahead) - LIFT_BITE_M + self._droop_m(arm)
-            return self._towards(arm, flap, across, aside, up, SWEEP_STRIDE_M, pitch)
         start, high = edge_w + FINGER_M + 0.006, edge_z + CLEAR_M
+        touching, deep = w < edge_w + FINGER_M + 0.0015, z < edge_z - 0.6 * LIFT_BITE_M
+        if beyond and aligned and z < edge_z + 0.003 and (touching or deep or supported):
+            if touching or q > 0.3:
+                ahead = q + LIFT_LEAD_RAD
+                across = length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M
+                up = length * math.sin(ahead) - LIFT_BITE_M + self._droop_m(arm)
+            else:
+                across = edge_w + FINGER_M - LIFT_INWARDS_M
+                up = self._local(arm.commanded_tip_m, flap)[2]
+            return self._towards(arm, flap, across, aside, up, SWEEP_STRIDE_M, pitch)
         if aligned and beyond and w < start + 0.010:
             return self._towards(arm, flap, start, aside, edge_z - LIFT_BITE_M, SWEEP_STRIDE_M, pitch)
         return self._over(arm, flap, start, aside, high, pitch)
