@@ -22,7 +22,7 @@ MAX_LEAD_M = 0.06  # of the commanded before the measured tip, when taking over 
 _PITCHES_RAD = tuple(math.radians(degrees) for degrees in range(90, 19, -2))
 _TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8, 1.2, -1.2, 1.6, -1.6)
 _ESCAPE_STEP_RAD = 0.15
-_RAISED_RAD = (-0.9, 0.6, 1.1)  # lift, elbow, wrist of an arm drawn back above everything
+_RAISED_RAD = (-1.2, 0.6, 1.1)  # lift, elbow, wrist of an arm drawn back above everything
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,15 @@ class Arm:
 
     def tip_at(self, arm_rad: list[float]) -> NDArray[np.float64]:
         """Where the fingers of these joint angles would end, were the gripper closed; world, (3,)."""
-        fingers, opening, _ = kin.hand_axes(arm_rad)
-        tip = np.array(kin.forward(arm_rad).xyz_m) + TIP_BEYOND_TCP_M * fingers + TIP_ASIDE_M * opening
-        tip[1] += self.base_y_m
-        return tip
+        tcp, pan = kin.forward(arm_rad), arm_rad[0]
+        along, left, up = _tip_from_tcp(tcp.pitch_rad, arm_rad[4])
+        return np.array(
+            [
+                tcp.x_m + along * math.cos(pan) - left * math.sin(pan),
+                tcp.y_m + along * math.sin(pan) + left * math.cos(pan) + self.base_y_m,
+                tcp.z_m + up,
+            ]
+        )
 
     def solve(self, reach: Reach) -> list[float] | None:
         """The five joint angles that reach it as nearly as possible; None if there are none.
@@ -76,12 +81,8 @@ class Arm:
     def _solve_at(self, reach: Reach, pitch_rad: float, opening_yaw_rad: float) -> list[float] | None:
         x, y, z = reach.tip_m[0], reach.tip_m[1] - self.base_y_m, reach.tip_m[2]
         joints, pan = None, math.atan2(y, x - kin.PAN_AXIS_X_M)
-        cosine, sine = math.cos(pitch_rad), math.sin(pitch_rad)
         for _ in range(4):  # the roll turns the tip about the hand, which turns the pan: converges at once
-            roll = self._roll(pan, opening_yaw_rad)
-            along = TIP_BEYOND_TCP_M * cosine + TIP_ASIDE_M * math.sin(roll) * sine
-            left = TIP_ASIDE_M * math.cos(roll)
-            up = -TIP_BEYOND_TCP_M * sine + TIP_ASIDE_M * math.sin(roll) * cosine
+            along, left, up = _tip_from_tcp(pitch_rad, self._roll(pan, opening_yaw_rad))
             at_x = x - along * math.cos(pan) + left * math.sin(pan)
             at_y = y - along * math.sin(pan) - left * math.cos(pan)
             joints = kin.inverse(at_x, at_y, z - up, pitch_rad)
@@ -93,28 +94,40 @@ class Arm:
 
     def _roll(self, pan_rad: float, opening_yaw_rad: float) -> float:
         roll = pan_rad + math.pi / 2 - opening_yaw_rad
-        return float(np.clip(roll, kin.ARM_LOWER_RAD[4] + 0.05, kin.ARM_UPPER_RAD[4] - 0.05))
+        return min(max(roll, kin.ARM_LOWER_RAD[4] + 0.05), kin.ARM_UPPER_RAD[4] - 0.05)
 
     def towards(self, reach: Reach, stride_m: float) -> NDArray[np.float64]:
         """Targets of the six joints, (6,), one step of at most `stride_m` nearer, jaw closed."""
-        at = self.commanded_tip_m.copy()
-        lead = at - self.tip_m
-        ahead = float(np.linalg.norm(lead))
+        at, lead = self.commanded_tip_m, self.commanded_tip_m - self.tip_m
+        ahead = math.hypot(*lead.tolist())
         if ahead > MAX_LEAD_M:
-            at -= lead * (1 - MAX_LEAD_M / ahead)
+            at = at - lead * (1 - MAX_LEAD_M / ahead)
         way = np.array(reach.tip_m) - at
-        distance = float(np.linalg.norm(way))
+        distance = math.hypot(*way.tolist())
         share = min(1.0, stride_m / distance) if distance > 1e-9 else 1.0
         x, y, z = (at + share * way).tolist()
         solved = self.solve(Reach((x, y, z), reach.pitch_rad, reach.opening_yaw_rad))
         if solved is None:
             return self.withdrawn()
-        targets = np.array([*solved, JAW_CLOSED_RAD])
-        limit = np.array(MAX_STEP_RAD)
-        return np.clip(targets, self.commanded_rad - limit, self.commanded_rad + limit)
+        return self._stepped([*solved, JAW_CLOSED_RAD], MAX_STEP_RAD)
 
     def withdrawn(self) -> NDArray[np.float64]:
         """One step, joint by joint, towards a raised pose: out of where a straight path cannot leave."""
-        pan, *_, roll, _ = self.commanded_rad
-        raised = np.array([float(np.clip(pan, -0.9, 0.9)), *_RAISED_RAD, float(np.clip(roll, -2, 2)), JAW_CLOSED_RAD])
-        return self.commanded_rad + np.clip(raised - self.commanded_rad, -_ESCAPE_STEP_RAD, _ESCAPE_STEP_RAD)
+        pan, roll = self.commanded_rad[0], self.commanded_rad[4]
+        raised = [min(max(pan, -0.9), 0.9), *_RAISED_RAD, min(max(roll, -2.0), 2.0), JAW_CLOSED_RAD]
+        return self._stepped(raised, (_ESCAPE_STEP_RAD,) * len(JOINTS))
+
+    def _stepped(self, targets_rad: list[float], limits_rad: tuple[float, ...]) -> NDArray[np.float64]:
+        """The targets as far as `limits_rad` let one step go from what is commanded."""
+        rows = zip(self.commanded_rad, targets_rad, limits_rad, strict=True)
+        return np.array([at + min(max(to - at, -limit), limit) for at, to, limit in rows])
+
+
+def _tip_from_tcp(pitch_rad: float, roll_rad: float) -> tuple[float, float, float]:
+    """Offset of the closed fingers' end from the TCP: ahead, to the left, up (m)."""
+    cosine, sine, across = math.cos(pitch_rad), math.sin(pitch_rad), TIP_ASIDE_M * math.sin(roll_rad)
+    return (
+        TIP_BEYOND_TCP_M * cosine + across * sine,
+        TIP_ASIDE_M * math.cos(roll_rad),
+        across * cosine - TIP_BEYOND_TCP_M * sine,
+    )

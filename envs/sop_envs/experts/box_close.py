@@ -176,7 +176,64 @@ class BoxCloseExpert:
 
     def _droop_m(self, arm: Arm) -> float:
         lag = float(arm.commanded_tip_m[2] - arm.tip_m[2])
-        return float(np.clip(DROOP_SHARE * lag, 0.0, DROOP_LIMIT_M))
+        return min(max(DROOP_SHARE * lag, 0.0), DROOP_LIMIT_M)
+
+    def _clearance_m(self, start: NDArray[np.float64], end: NDArray[np.float64], but: int | None) -> float:
+        """Height (world) at which a fingertip passes over every flap between two places."""
+        s, height = self._s, 0.0
+        from_x, from_y, way_x, way_y = start[0], start[1], end[0] - start[0], end[1] - start[1]
+        squared = max(way_x**2 + way_y**2, 1e-9)
+        for flap, (edge_x, edge_y, edge_z) in enumerate(s.edges_m.tolist()):
+            if flap == but:
+                continue
+            inward_x, inward_y, _ = s.inward[flap].tolist()
+            for half in (-s.carton.half_width_m(flap), 0.0, s.carton.half_width_m(flap)):
+                x, y = edge_x - inward_y * half - from_x, edge_y + inward_x * half - from_y
+                part = min(max((x * way_x + y * way_y) / squared, 0.0), 1.0)
+                if math.hypot(x - part * way_x, y - part * way_y) < CORRIDOR_M:
+                    height = max(height, edge_z + CLEAR_M)
+        return height
+
+    def _close(self, arm: Arm, flap: int) -> NDArray[np.float64]:
+        s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
+        w, v, z = self._local(arm.tip_m, flap)
+        aside, cosine, sine = ASIDE_M[flap], math.cos(q), math.sin(q)
+        edge_w, edge_z = length * cosine, length * sine
+        low = min(0.45 * length, 0.5 * edge_z) if q > math.pi / 2 else 0.45 * length
+        aligned = abs(v - aside) < s.carton.half_width_m(flap) - 0.004
+        along, above = w * cosine + z * sine, z * cosine - w * sine
+        if q > math.pi / 2:
+            behind = w < edge_w - 0.004 and z < edge_z
+        else:
+            behind = above > -0.002 and along < length
+        if behind and aligned:
+            if q > 1.6:
+                return self._towards(arm, flap, edge_w - FINGER_M + 0.03, aside, low, SWEEP_STRIDE_M)
+            ahead = max(q - SWEEP_LEAD_RAD, PRESS_RAD)
+            radius = SWEEP_SHARE * length
+            return self._towards(
+                arm, flap, radius * math.cos(ahead), aside, radius * math.sin(ahead), SWEEP_STRIDE_M
+            )
+        high = length * max(sine, 0.3) + CLEAR_M
+        start = SWEEP_SHARE * edge_w if q < 0.9 else min(edge_w, 0.0) - FINGER_M - 0.014
+        if q >= 0.9 and w < start + 0.008 and aligned:
+            return self._towards(arm, flap, start, aside, low)
+        return self._over(arm, flap, start, aside, high)
+
+    def _over(
+        self, arm: Arm, flap: int, w: float, v: float, z: float, pitch_rad: float | None = None
+    ) -> NDArray[np.float64]:
+        """Above a place: first high enough for the way there, then across."""
+        at = self._world(flap, w, v, z)
+        high = max(z, self._clearance_m(arm.tip_m, at, flap) - self._s.hinges_m[flap][2])
+        if self._local(arm.tip_m, flap)[2] > high - 0.008:
+            return self._towards(arm, flap, w, v, high, STRIDE_M, pitch_rad)
+        w, v, _ = self._local(arm.commanded_tip_m, flap)
+        return self._towards(arm, flap, w, v, high + 0.004 + self._droop_m(arm), STRIDE_M, pitch_rad)
+
+    def _droop_m(self, arm: Arm) -> float:
+        lag = float(arm.commanded_tip_m[2] - arm.tip_m[2])
+        return min(max(DROOP_SHARE * lag, 0.0), DROOP_LIMIT_M)
 
     def _clearance_m(self, start: NDArray[np.float64], end: NDArray[np.float64], but: int | None) -> float:
         """Height (world) at which a fingertip passes over every flap between two places."""
