@@ -3,7 +3,7 @@
 Each flap hangs on a hinge whose angle is 0 when it lies flat over the opening and grows as it opens; pi/2 is
 upright. Cardboard is elastic up to a yield angle and plastic beyond it: the angle at which a crease comes to
 rest follows the flap at that distance. A hinge spring towards zero and the constant moment
-``stiffness * rest`` in ``data.qfrc_applied`` add up to a spring towards the rest angle, so everything a crease
+``stiffness * rest`` in ``data.qfrc_applied`` add up to a spring towards the rest angle, so all that a crease
 remembers is part of MuJoCo's state, and is saved and restored with it.
 """
 
@@ -97,7 +97,8 @@ def add_carton(spec: mujoco.MjSpec, carton: Carton, position_m: Sequence[float],
         wall((side * (x / 2 - t), 0, height / 2), (t, y / 2, height / 2), carton.colour_rgb)
         wall((0, side * (y / 2 - t), height / 2), (x / 2, t, height / 2), carton.colour_rgb)
     if carton.print_name == "banded":
-        _picture(base, (0, 0, 0.62 * height), (x / 2 + _PROUD_M, y / 2 + _PROUD_M, 0.12 * height), carton, True)
+        around = x / 2 + _PROUD_M, y / 2 + _PROUD_M, 0.12 * height
+        _picture(base, (0, 0, 0.62 * height), around, carton, True)
     for flap in range(len(FLAPS)):
         _add_flap(spec, base, carton, flap)
     spec.add_exclude(bodyname1=FLAPS[NEAR], bodyname2=FLAPS[FAR])
@@ -147,7 +148,8 @@ def _add_flap(spec: mujoco.MjSpec, base: mujoco.MjsBody, carton: Carton, flap: i
     match carton.print_name:
         case "striped":
             for side in (-0.5, 0.5):
-                _picture(body, (length / 2, side * half_width, t), (length / 2, 0.006, _PROUD_M), carton, True)
+                stripe = length / 2, 0.006, _PROUD_M
+                _picture(body, (length / 2, side * half_width, t), stripe, carton, True)
         case "banded":
             _picture(body, (0.7 * length, 0, t), (0.16 * length, half_width, _PROUD_M), carton, True)
         case "dotted":

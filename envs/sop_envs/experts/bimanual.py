@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +51,10 @@ class Arm:
         self.arm_rad, self.commanded_rad = qpos[self.joints].tolist(), ctrl[self.joints].tolist()
         self.tip_m = self.tip_at(self.arm_rad)
         self.commanded_tip_m = self.tip_at(self.commanded_rad)
+
+    @property
+    def commanded_opening_yaw_rad(self) -> float:
+        return self.commanded_rad[0] - self.commanded_rad[4] + math.pi / 2
 
     def tip_at(self, arm_rad: list[float]) -> NDArray[np.float64]:
         """Where the fingers of these joint angles would end, were the gripper closed; world, (3,)."""

@@ -1,7 +1,7 @@
 """The scene of ``box/close``: one carton in a fixture of rails between the two arms.
 
-All positions are in the desk's frame (world: x away from the robot, y to its left, z up, metres); the carton's
-own x and y follow its yaw.
+All positions are in the desk's frame (world: x away from the robot, y to its left, z up, metres); x and y of
+the carton follow its yaw.
 """
 
 # MuJoCo's compiled modules come without type stubs:
@@ -140,7 +140,8 @@ def draw_still(rng: np.random.Generator, split: Split) -> Layout:
     for index, side in enumerate(SIDES):
         if rng.random() < 0.7:
             sign = 1 if side == "left" else -1
-            tip = np.array([rng.uniform(0.11, 0.29), sign * rng.uniform(-0.03, 0.16), rng.uniform(0.05, 0.16)])
+            x, y, z = rng.uniform((0.11, -0.03, 0.05), (0.29, 0.16, 0.16))
+            tip = np.array([x, sign * y, z])
             yaw = -sign * rng.uniform(-0.3, math.pi / 2)
             arms[index] = _arm_pose(side, tip, rng.uniform(0.9, 1.5), yaw, arms[index])
             arms[index][5] = rng.uniform(JAW_CLOSED_RAD, 0.6) if rng.random() < 0.3 else JAW_CLOSED_RAD
