@@ -97,8 +97,10 @@ def add_carton(spec: mujoco.MjSpec, carton: Carton, position_m: Sequence[float],
         wall((side * (x / 2 - t), 0, height / 2), (t, y / 2, height / 2), carton.colour_rgb)
         wall((0, side * (y / 2 - t), height / 2), (x / 2, t, height / 2), carton.colour_rgb)
     if carton.print_name == "banded":
-        around = x / 2 + _PROUD_M, y / 2 + _PROUD_M, 0.12 * height
-        _picture(base, (0, 0, 0.62 * height), around, carton, True)
+        band, proud = 0.12 * height, t + _PROUD_M
+        for side in (-1, 1):
+            _picture(base, (side * (x / 2 - t), 0, 0.62 * height), (proud, y / 2, band), carton, True)
+            _picture(base, (0, side * (y / 2 - t), 0.62 * height), (x / 2, proud, band), carton, True)
     for flap in range(len(FLAPS)):
         _add_flap(spec, base, carton, flap)
     spec.add_exclude(bodyname1=FLAPS[NEAR], bodyname2=FLAPS[FAR])

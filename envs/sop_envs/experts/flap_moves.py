@@ -25,6 +25,7 @@ OUTSIDE_M = 0.014  # room between the fingers and a flap that they come down bes
 SWEEP_SHARE = 0.72  # of a flap's length, from its hinge: where it is pushed
 SWEEP_LEAD_RAD, PRESS_RAD = 0.60, -0.25  # the commanded tip is this far ahead of the flap, down to here
 LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.012, 0.016
+LOW_RAD = 0.9  # a flap below this is pressed from above instead of swept from behind
 HOOK_RAD, STEEP_RAD = 1.0, 1.5  # leaning fingers get under an edge; upright ones meet one on a support
 DROOP_SHARE, DROOP_LIMIT_M = 0.8, 0.040  # of the lag in height, made up for when rising
 CLEAR_M, CORRIDOR_M = 0.018, 0.035  # above flaps that are passed over; how near to the way they count
@@ -55,8 +56,8 @@ class FlapMoves:
             to = radius * math.cos(ahead), aside, radius * math.sin(ahead)
             return self._step(arm, flap, to, SWEEP_STRIDE_M)
         # Fingers that come down inside the edge of an open flap would bend it back instead.
-        start = SWEEP_SHARE * edge_w if q < 0.9 else min(edge_w, 0.0) - FINGER_M - OUTSIDE_M
-        if q >= 0.9 and self.local(arm.tip_m, flap)[0] < start + 0.008 and aligned:
+        start = SWEEP_SHARE * edge_w if q < LOW_RAD else min(edge_w, 0.0) - FINGER_M - OUTSIDE_M
+        if q >= LOW_RAD and self.local(arm.tip_m, flap)[0] < start + 0.008 and aligned:
             return self._step(arm, flap, (start, aside, low))
         return self._over(arm, flap, (start, aside, max(edge_z, 0.3 * length) + CLEAR_M))
 
@@ -67,7 +68,8 @@ class FlapMoves:
         cosine, sine = math.cos(q), math.sin(q)
         if q > math.pi / 2:
             return w < length * cosine - 0.004 and z < length * sine
-        return z * cosine - w * sine > -0.002 and w * cosine + z * sine < length
+        over = q < LOW_RAD and w < length * cosine
+        return z * cosine - w * sine > -0.002 and (over or w * cosine + z * sine < length)
 
     def open(self, arm: Arm, flap: int) -> NDArray[np.float64]:
         """Down beyond the free edge of a shut major, under it, and round with it: (6,).
