@@ -10,7 +10,7 @@ No simulator is imported before an environment is made.
 
 import gymnasium
 
-TASK_NAMES = ("restock/flat-shelf", "restock/correct", "restock/cooler", "restock/freezer")
+TASK_NAMES = ("restock/flat-shelf", "restock/correct", "restock/cooler", "restock/freezer", "box/close")
 """The keys of `sop_envs.tasks.TASKS`, which this does not import: that would bring in MuJoCo."""
 
 

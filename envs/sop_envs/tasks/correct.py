@@ -102,8 +102,8 @@ class Correct:
         "theirs.",
         failure="Another product was moved or knocked over, the facing was wrong, or something fell or left "
         "the reach.",
-        variation="Products and tags, which one is astray and where, the free facings, yaws, the arm's start; "
-        "test products are never seen in training.",
+        variation="Products and tags, which one is astray and where, the free facings, yaws, the arm's start;"
+        " test products are never seen in training.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> CorrectSituation:

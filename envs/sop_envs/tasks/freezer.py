@@ -155,10 +155,10 @@ class Freezer:
         summary="One arm opens a sprung lid and holds it while the other stocks the named product.",
         success="The named product stands in the named compartment, at rest, released, and the lid is shut "
         "over it.",
-        failure="Another product was moved or knocked over, the compartment was wrong, or the product fell or "
-        "left the reach.",
-        variation="Products, their places and yaws, the compartment, what is inside already, the lid's spring, "
-        "the arms' start; test products are never seen in training.",
+        failure="Another product was moved or knocked over, the compartment was wrong, or the product fell"
+        " or left the reach.",
+        variation="Products, their places and yaws, the compartment, what is inside already, the lid's "
+        "spring, the arms' start; test products are never seen in training.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FreezerSituation:
