@@ -126,8 +126,8 @@ class BoxClose:
         summary="Fold the four sprung flaps of a carton in order, and press the last until it latches.",
         success="The last flap is latched, all four are closed, and no hand touches the carton.",
         failure="None is final: flaps closed in a wrong order can be opened again until time is up.",
-        variation="Size, colour, print, pose, stiffness and yield of the carton, where the flaps stand at first; "
-        "test cartons differ in size and colour from those of training.",
+        variation="Size, colour, print, pose, stiffness and yield of the carton, where the flaps "
+        "stand at first; test cartons differ in size and colour from those of training.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> BoxCloseSituation:
