@@ -1,6 +1,7 @@
 """The tasks of the simulated desk, by name."""
 
+from sop_envs.tasks.cloth_fold import ClothFold
 from sop_envs.tasks.flat_shelf import FlatShelf
 from sop_envs.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (FlatShelf(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (FlatShelf(), ClothFold())}
