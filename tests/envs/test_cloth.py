@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sop_envs.experts.cloth import FoldExpert
 from sop_envs.robots import make_so101
-from sop_envs.tasks.cloth_scene import COLOURS, draw_kind, draw_layout
+from sop_envs.tasks.cloth_scene import COLOURS, draw_kind, draw_spread, lay_out
 
 from sop_bench.robot import Outcome
 
-FOLD = "cloth/fold"
-TASKS = (FOLD,)
+FOLD, QUARTER = "cloth/fold", "cloth/quarter"
+TASKS = (FOLD, QUARTER)
 
 
 def test_train_and_test_share_no_kind_of_cloth_but_every_colour():
@@ -20,7 +20,8 @@ def test_train_and_test_share_no_kind_of_cloth_but_every_colour():
 
 
 def test_cloths_differ_in_size_place_turn_and_weave():
-    layouts = [draw_layout(np.random.default_rng(seed), "train") for seed in range(40)]
+    generators = [np.random.default_rng(seed) for seed in range(40)]
+    layouts = [lay_out(rng, draw_spread(rng, "train")) for rng in generators]
     for values in (
         [layout.cloth.length_m for layout in layouts],
         [layout.cloth.bending_pa for layout in layouts],
@@ -42,6 +43,26 @@ def test_the_expert_folds_edge_onto_edge(station_seed, split, finish):
         assert finish(robot).reason == "folded"
         assert (robot.situation.corner_errors_m < 0.010).all()
         assert robot.situation.top_m < 0.028
+
+
+def test_the_second_fold_starts_from_two_layers_with_the_crease_on_either_side(robot):
+    creases = set()
+    for seed in range(4):
+        robot.reset(QUARTER, seed)
+        situation = robot.situation
+        assert 0.005 < situation.top_m < 0.030
+        assert not situation.folded
+        creases.add(situation.layout.corners[0][1] == situation.cloth.columns // 2)
+        open_edges = np.linalg.norm(situation.vertices_m[:, 0, :2] - situation.vertices_m[:, -1, :2], axis=1)
+        assert open_edges.max() < 0.015
+    assert creases == {True, False}
+
+
+def test_the_expert_folds_the_second_time_across_the_first(robot, finish):
+    robot.reset(QUARTER, 2)
+    assert robot.situation.instruction.endswith("in quarters")
+    assert finish(robot).reason == "folded"
+    assert robot.situation.stack_error_m < 0.030
 
 
 @pytest.mark.parametrize("stride_m", [0.005, 0.015])

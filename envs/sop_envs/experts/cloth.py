@@ -37,7 +37,6 @@ WAIT_M = 0.030
 TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to which it is pushed
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
-PLACED_M, PLACED_LOW_M = 0.017, 0.026
 CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
@@ -190,7 +189,7 @@ class FoldExpert:
 
     def _placed(self, side: int) -> bool:
         s = self._s
-        return bool(s.corner_errors_m[side] < PLACED_M and s.corners_m[2 + side, 2] < PLACED_LOW_M)
+        return bool(s.corner_errors_m[side] < s.placed_m and s.corners_m[2 + side, 2] < s.placed_low_m)
 
     def _way_left_m(self, side: int) -> float:
         s = self._s

@@ -1,7 +1,8 @@
 """The tasks of the simulated desk, by name."""
 
 from sop_envs.tasks.cloth_fold import ClothFold
+from sop_envs.tasks.cloth_quarter import ClothQuarter
 from sop_envs.tasks.flat_shelf import FlatShelf
 from sop_envs.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (FlatShelf(), ClothFold())}
+TASKS: dict[str, Task] = {task.name: task for task in (FlatShelf(), ClothFold(), ClothQuarter())}

@@ -21,12 +21,13 @@ from sop_envs.experts.cloth import FoldExpert
 from sop_envs.hand import Hand
 from sop_envs.so101 import JOINTS, SIDES
 from sop_envs.station import Station, draw_station
-from sop_envs.tasks.cloth_scene import FAR_TAB_M, NEAR_TAB_M, Layout, build, draw_layout, draw_still
+from sop_envs.tasks.cloth_scene import FAR_TAB_M, NEAR_TAB_M, Layout, build, draw_spread, lay_out, pose_still
 
 NAME, VERSION, TIME_LIMIT_S = "cloth/fold", "1", 20.0
 
 CORNER_TOLERANCE_M = 0.020
 FLAT_M = 0.032  # of the highest vertex: two layers are 0.016
+PLACED_M, PLACED_LOW_M = 0.017, 0.026  # a far corner that has been laid down: error, height
 AT_REST_M_S = 0.05
 CLEAR_M = 0.045  # between every tab and both TCPs, once let go
 TURNED_M = 0.008  # how far the goal of a tab follows the turn of its seam
@@ -45,7 +46,8 @@ class FoldSituation:
     """
 
     words = "in half"
-    flat_enough_m = FLAT_M
+    corner_tolerance_m, flat_enough_m = CORNER_TOLERANCE_M, FLAT_M
+    placed_m, placed_low_m = PLACED_M, PLACED_LOW_M
 
     def __init__(self, station: Station, layout: Layout, view: Station | None = None) -> None:
         self.layout, self.cloth = layout, layout.cloth
@@ -71,6 +73,9 @@ class FoldSituation:
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_flex(model, self.data)  # without it the first image shows no cloth
         self.measure()
+        for side, grips in enumerate(layout.gripping):
+            if grips:  # in a still no physics has run, so there are no contacts to tell
+                self.held[side] = 2 + side
 
     def advance(self, steps: int) -> None:
         mujoco.mj_step(self.model, self.data, nstep=steps)
@@ -153,7 +158,9 @@ class FoldSituation:
 
     @property
     def folded(self) -> bool:
-        return bool((self.corner_errors_m < CORNER_TOLERANCE_M).all() and self.top_m < self.flat_enough_m)
+        return bool(
+            (self.corner_errors_m < self.corner_tolerance_m).all() and self.top_m < self.flat_enough_m
+        )
 
     @property
     def let_go(self) -> bool:
@@ -213,11 +220,8 @@ class ClothFold:
     cameras = ("front", "wrist_left", "wrist_right")
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FoldSituation:
-        return FoldSituation(station, draw_layout(rng, split))
+        return FoldSituation(station, lay_out(rng, draw_spread(rng, split)))
 
     def still(self, station: Station, rng: np.random.Generator, split: Split) -> FoldSituation:
         view = draw_station(int(rng.integers(1, 2**31)))
-        situation = FoldSituation(station, draw_still(rng, split), view)
-        # No physics has run, so there are no contacts to tell what is held.
-        situation.held = [2 + side if grips else None for side, grips in enumerate(situation.layout.gripping)]
-        return situation
+        return FoldSituation(station, pose_still(rng, draw_spread(rng, split)), view)

@@ -46,6 +46,9 @@ COLOURS: dict[str, Rgb] = {
     "grey": (0.45, 0.47, 0.50),
 }
 TRIMS: tuple[Rgb, ...] = ((0.96, 0.95, 0.92), (0.15, 0.16, 0.18), (0.16, 0.62, 0.68), (0.93, 0.42, 0.30))
+TABS = ("near_left", "near_right", "far_left", "far_right")
+THICK_M, THIN_M = 0.004, 0.002  # half the thickness
+HALVED_WIDTH = 1.25  # of the length, when it is to be folded along its length first
 EDGES_M = (0.130, 0.140, 0.150)
 SIDES_NOT_CUT_STRAIGHT_M = 0.004
 
@@ -89,6 +92,24 @@ class Layout:
     gripping: tuple[bool, bool] = (False, False)
 
 
+@dataclass(frozen=True)
+class Lying:
+    """A cloth as somebody left it on the desk: spread out, or folded once already.
+
+    Attributes:
+        corners, lying_m: As in `Layout`.
+        heights_m: (columns,) of the vertices.
+        shift_m: Of the unfolded cloth's middle from that of what lies there, to its left.
+    """
+
+    cloth: Cloth
+    colour: str
+    corners: tuple[tuple[int, int], ...]
+    lying_m: NDArray[np.float64]
+    heights_m: NDArray[np.float64]
+    shift_m: float = 0.0
+
+
 def draw_kind(rng: np.random.Generator, split: Split) -> tuple[str, Rgb, float, Weave]:
     """Colour, trim, edge and weave; a quarter of the 384 kinds is held out for the test split.
 
@@ -101,63 +122,106 @@ def draw_kind(rng: np.random.Generator, split: Split) -> tuple[str, Rgb, float, 
             return list(COLOURS)[colour], TRIMS[trim], EDGES_M[edge], WEAVES[weave]
 
 
-def draw_cloth(rng: np.random.Generator, split: Split) -> tuple[str, Cloth]:
-    """A colour name and a cloth with a tab at each corner."""
+def draw_spread(rng: np.random.Generator, split: Split) -> Lying:
+    """A square cloth, spread out, with a tab at each corner."""
     colour, trim, edge, weave = draw_kind(rng, split)
     length, width = (edge + rng.uniform(-1, 1, 2) * SIDES_NOT_CUT_STRAIGHT_M).tolist()
-    tabs = (
-        Tab("near_left", (0, COLUMNS - 1), (-NEAR_TAB_M, 0.0)),
-        Tab("near_right", (0, 0), (-NEAR_TAB_M, 0.0)),
-        Tab("far_left", (ROWS - 1, COLUMNS - 1), (0.0, FAR_TAB_M)),
-        Tab("far_right", (ROWS - 1, 0), (0.0, -FAR_TAB_M)),
+    corners = (0, COLUMNS - 1), (0, 0), (ROWS - 1, COLUMNS - 1), (ROWS - 1, 0)
+    cloth = _sew(colour, trim, weave, length, width, corners, THICK_M)
+    return Lying(cloth, colour, corners, cloth.flat_m(), np.full(COLUMNS, cloth.radius_m))
+
+
+def draw_halved(rng: np.random.Generator, split: Split) -> Lying:
+    """A longer cloth, folded once along its length; tabs at the crease and at the lower open corners.
+
+    The crease is on the left or on the right. A stitch joins the layers at each open corner, so that a hand
+    that holds the tab of the lower one has both. These cloths have no bending stiffness: a stiff first fold
+    springs open under the second.
+    """
+    colour, trim, edge, weave = draw_kind(rng, split)
+    weave = replace(weave, bending_pa=0.0)
+    length, width = (edge + rng.uniform(-1, 1, 2) * SIDES_NOT_CUT_STRAIGHT_M).tolist()
+    middle, last = COLUMNS // 2, ROWS - 1
+    crease_left = bool(rng.random() < 0.5)
+    left, right = (middle, 0) if crease_left else (COLUMNS - 1, middle)
+    corners = (0, left), (0, right), (last, left), (last, right)
+    cloth = _sew(colour, trim, weave, length, HALVED_WIDTH * width, corners, THIN_M)
+    stitches = tuple(((row, 0), (row, COLUMNS - 1)) for row in (0, last))
+    cloth = replace(cloth, stitches=stitches)
+    lying, sign = cloth.flat_m(), 1 if crease_left else -1
+    shift = sign * cloth.width_m / 4
+    lying[..., 1] = shift - sign * np.abs(lying[..., 1])
+    outer = sign * (np.arange(COLUMNS) - middle)  # below 0: under the crease; above: over it
+    return Lying(cloth, colour, corners, lying, cloth.radius_m * (2 + np.sign(outer)), shift)
+
+
+def _sew(
+    colour: str,
+    trim: Rgb,
+    weave: Weave,
+    length_m: float,
+    width_m: float,
+    corners: tuple[tuple[int, int], ...],
+    radius_m: float,
+) -> Cloth:
+    """A cloth with tabs near left, near right, far left and far right of what will lie on the desk."""
+    offsets = (-NEAR_TAB_M, 0.0), (-NEAR_TAB_M, 0.0), (0.0, FAR_TAB_M), (0.0, -FAR_TAB_M)
+    tabs = tuple(Tab(*tab) for tab in zip(TABS, corners, offsets, strict=True))
+    return Cloth(
+        ROWS,
+        COLUMNS,
+        length_m,
+        width_m,
+        tabs,
+        COLOURS[colour],
+        trim,
+        radius_m,
+        weave.mass_kg,
+        weave.friction,
+        weave.bending_pa,
     )
-    made_of = {"mass_kg": weave.mass_kg, "friction": weave.friction, "bending_pa": weave.bending_pa}
-    return colour, Cloth(ROWS, COLUMNS, length, width, tabs, COLOURS[colour], trim, **made_of)
 
 
-def draw_layout(rng: np.random.Generator, split: Split) -> Layout:
-    """The start of an episode: a cloth thrown down roughly flat, with a wave or two in it."""
-    colour, cloth = draw_cloth(rng, split)
-    place, yaw = _draw_place(rng)
-    lying = cloth.flat_m()
-    flat = _on_table(lying, place, yaw, cloth.radius_m)
-    vertices = flat.copy()
+def lay_out(rng: np.random.Generator, lying: Lying) -> Layout:
+    """The start of an episode: the cloth somewhere, turned a little, with a wave or two in it."""
+    cloth, (place, yaw) = lying.cloth, _draw_place(rng)
+    vertices = _stand(np.concatenate([lying.lying_m, _column_heights(lying)], axis=-1), place, yaw)
     wave = rng.uniform(-1, 1, 2) * 2 * math.pi / cloth.length_m
     phase, height = rng.uniform(0, 2 * math.pi), WRINKLE_M * rng.random()
-    vertices[..., 2] += height / 2 * (1 + np.sin(lying @ wave + phase))
-    return Layout(cloth, colour, corners_of(cloth), lying, flat, vertices, yaw, draw_home(rng))
+    vertices[..., 2] += height / 2 * (1 + np.sin(lying.lying_m @ wave + phase))
+    flat = _unfolded(lying, place, yaw)
+    return Layout(cloth, lying.colour, lying.corners, lying.lying_m, flat, vertices, yaw, draw_home(rng))
 
 
-def draw_still(rng: np.random.Generator, split: Split) -> Layout:
+def pose_still(rng: np.random.Generator, lying: Lying) -> Layout:
     """A random picture: any stage of the fold, each side for itself; hands on their tabs or anywhere."""
-    colour, cloth = draw_cloth(rng, split)
-    place, yaw = _draw_place(rng)
-    lying = cloth.flat_m()
-    stage = rng.choice(["flat", "under way", "folded"], p=[0.3, 0.5, 0.2])
-    reach = {"flat": (0.97, 1.0), "under way": (0.0, 1.0), "folded": (-0.05, 0.1)}[str(stage)]
+    cloth, (place, yaw) = lying.cloth, _draw_place(rng)
+    stage = str(rng.choice(["flat", "under way", "folded"], p=[0.3, 0.5, 0.2]))
+    reach = {"flat": (0.97, 1.0), "under way": (0.0, 1.0), "folded": (-0.05, 0.1)}[stage]
     ends = cloth.length_m * np.clip(rng.uniform(*reach) + 0.06 * rng.standard_normal(2), -0.15, 0.995)
-    lifts = rng.uniform(0.0, 0.07, 2) if stage == "under way" else np.full(2, 2 * cloth.radius_m)
-    vertices = np.concatenate([lying, np.full((ROWS, COLUMNS, 1), cloth.radius_m)], axis=-1)
-    for column, share in enumerate(np.linspace(0, 1, COLUMNS)):
-        end, lift = (1 - share) * ends + share * ends[::-1], (1 - share) * lifts + share * lifts[::-1]
-        vertices[:, column, [0, 2]] = _profile(cloth, float(end[0]), float(lift[0]))
-    cosine, sine = math.cos(yaw), math.sin(yaw)
-    vertices[..., :2] = vertices[..., :2] @ np.array([[cosine, sine], [-sine, cosine]]) + place
-    flat = _on_table(lying, place, yaw, cloth.radius_m)
+    layers = lying.heights_m.max() + cloth.radius_m
+    lifts = rng.uniform(0.0, 0.07, 2) if stage == "under way" else np.full(2, layers)
+    vertices = np.concatenate([lying.lying_m, _column_heights(lying)], axis=-1)
+    across = np.ptp(lying.lying_m[0, :, 1])
+    for column, y in enumerate(lying.lying_m[0, :, 1]):
+        share = 0.5 + y / across  # 0 on the right, 1 on the left
+        end, lift = (share * both[0] + (1 - share) * both[1] for both in (ends, lifts))
+        x, height, beyond = _profile(cloth, float(end), float(lift))
+        above = lying.heights_m[column] - cloth.radius_m
+        vertices[:, column, 0] = x
+        vertices[:, column, 2] = cloth.radius_m + height + above * (1 - 2 * np.minimum(1, 2 * beyond))
+        vertices[:, column, 2] = np.maximum(vertices[:, column, 2], cloth.radius_m)
+    vertices = _stand(vertices, place, yaw)
     gripping = (bool(rng.random() < GRIPPING_SHARE), bool(rng.random() < GRIPPING_SHARE))
     arms: list[float] = []
-    for side, (row, column) in enumerate(((ROWS - 1, COLUMNS - 1), (ROWS - 1, 0))):
-        outwards = np.array([-sine, cosine, 0.0]) * (1 - 2 * side)
-        arms += _still_arm(
-            rng, SIDES[side], vertices[row, column] + FAR_TAB_M * outwards, yaw, gripping[side]
-        )
-    return Layout(cloth, colour, corners_of(cloth), lying, flat, vertices, yaw, np.array(arms), gripping)
-
-
-def corners_of(cloth: Cloth) -> tuple[tuple[int, int], ...]:
-    """Near left, near right, far left and far right of the unfolded cloth."""
-    last_row, last_column = cloth.rows - 1, cloth.columns - 1
-    return (0, last_column), (0, 0), (last_row, last_column), (last_row, 0)
+    for side, corner in enumerate(lying.corners[2:]):
+        outwards = np.array([-math.sin(yaw), math.cos(yaw), 0.0]) * (1 - 2 * side)
+        tab = vertices[corner] + FAR_TAB_M * outwards
+        arms += _still_arm(rng, SIDES[side], tab, yaw, gripping[side])
+    flat = _unfolded(lying, place, yaw)
+    return Layout(
+        cloth, lying.colour, lying.corners, lying.lying_m, flat, vertices, yaw, np.array(arms), gripping
+    )
 
 
 def draw_home(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -175,17 +239,28 @@ def _draw_place(rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     return np.array(MIDDLE_M) + rng.uniform(-SHIFT_M, SHIFT_M, 2), float(rng.uniform(-TURN_RAD, TURN_RAD))
 
 
-def _on_table(
-    lying_m: NDArray[np.float64], place_m: NDArray[np.float64], yaw_rad: float, height_m: float
+def _stand(
+    points_m: NDArray[np.float64], place_m: NDArray[np.float64], yaw_rad: float
 ) -> NDArray[np.float64]:
-    """(rows, columns, 3) in the world of vertices that lie flat in the cloth's frame."""
+    """Points (..., 3) from the cloth's frame to the world's."""
     cosine, sine = math.cos(yaw_rad), math.sin(yaw_rad)
-    turned = lying_m @ np.array([[cosine, sine], [-sine, cosine]]) + place_m
-    return np.concatenate([turned, np.full((*lying_m.shape[:2], 1), height_m)], axis=-1)
+    turned = points_m[..., :2] @ np.array([[cosine, sine], [-sine, cosine]]) + place_m
+    return np.concatenate([turned, points_m[..., 2:]], axis=-1)
 
 
-def _profile(cloth: Cloth, end_m: float, lift_m: float) -> NDArray[np.float64]:
-    """(rows, 2) x and height of one column whose far end is `end_m` from the near edge and lifted.
+def _column_heights(lying: Lying) -> NDArray[np.float64]:
+    return np.broadcast_to(lying.heights_m[None, :, None], (ROWS, COLUMNS, 1))
+
+
+def _unfolded(lying: Lying, place_m: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
+    """(rows, columns, 3): the flat cloth such that what lies undermost is where it lies."""
+    flat = lying.cloth.flat_m() + np.array([0.0, lying.shift_m])
+    height = np.full((ROWS, COLUMNS, 1), lying.cloth.radius_m)
+    return _stand(np.concatenate([flat, height], axis=-1), place_m, yaw_rad)
+
+
+def _profile(cloth: Cloth, end_m: float, lift_m: float) -> tuple[NDArray[np.float64], ...]:
+    """One column whose far end is `end_m` from the near edge and lifted: x, height, share beyond the crease.
 
     Flat up to the crease, and from there straight to the far end.
     """
@@ -194,8 +269,7 @@ def _profile(cloth: Cloth, end_m: float, lift_m: float) -> NDArray[np.float64]:
     crease = (length**2 - end_m**2 - lift**2) / (2 * (length - end_m))
     beyond = np.clip((along - crease) / max(1e-6, length - crease), 0.0, None)
     x = np.where(along < crease, along, crease + beyond * (end_m - crease))
-    height = cloth.radius_m + beyond * lift
-    return np.stack([x - length / 2, height], axis=-1)
+    return x - length / 2, beyond * lift, beyond
 
 
 def _still_arm(
