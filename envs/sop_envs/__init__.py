@@ -10,7 +10,15 @@ No simulator is imported before an environment is made.
 
 import gymnasium
 
-TASK_NAMES = ("restock/flat-shelf",)
+TASK_NAMES = (
+    "restock/flat-shelf",
+    "restock/correct",
+    "restock/cooler",
+    "restock/freezer",
+    "box/close",
+    "cloth/fold",
+    "cloth/quarter",
+)
 """The keys of `sop_envs.tasks.TASKS`, which this does not import: that would bring in MuJoCo."""
 
 

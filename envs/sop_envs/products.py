@@ -61,13 +61,13 @@ def add_product(
         mass=0,
         group=3,  # drawn by the visible parts below
     )
-    for kind, size, centre, rgb in _visible_parts(product):
+    for kind, size, centre, rgb in visible_parts(product):
         body.add_geom(
             type=kind, size=size, pos=centre, rgba=(*rgb, 1), contype=0, conaffinity=0, mass=0, group=1
         )
 
 
-def _visible_parts(product: Product) -> list[tuple[mujoco.mjtGeom, list[float], list[float], Rgb]]:
+def visible_parts(product: Product) -> list[tuple[mujoco.mjtGeom, list[float], list[float], Rgb]]:
     """(type, size, centre, colour) of everything that is drawn, in the frame of the product."""
     half, body_height = product.width_m / 2, product.height_m * _BODY_SHARE[product.shape]
     kind = _CYLINDER if product.round else _BOX

@@ -1,8 +1,8 @@
 """Images, rendered when somebody looks.
 
 One `Renderer` serves every episode of a robot: models are recompiled at each reset, but they consist of
-primitives only, so neither the OpenGL context nor MuJoCo's own (which holds meshes and textures) depends on
-the model it was made with.
+primitives and a cloth at most, so neither the OpenGL context nor MuJoCo's own (which holds meshes and
+textures) depends on the model it was made with. Only the scene does, by the size of the cloth.
 """
 
 # MuJoCo's compiled modules come without type stubs:
@@ -37,6 +37,7 @@ class _Stage:
     gl: Any
     context: mujoco.MjrContext
     scene: mujoco.MjvScene
+    cloth: tuple[int, ...]
 
 
 class Renderer:
@@ -76,6 +77,8 @@ class Renderer:
             self._stage = self._start(model)
         stage = self._stage
         stage.gl.make_current()
+        if stage.cloth != _cloth_size(model):
+            stage.scene, stage.cloth = _empty_scene(model), _cloth_size(model)
         # After mj_step the geoms lag one physics step behind qpos. Kinematics alone brings them up to date
         # and, unlike mj_forward, leaves the solver's warm start as it is: looking must not change a run.
         mujoco.mj_kinematics(model, data)
@@ -112,10 +115,19 @@ class Renderer:
         model.vis.global_.offwidth, model.vis.global_.offheight = self._max_width, self._max_height
         context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
-        scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
-            scene.flags[flag] = 0
-        return _Stage(gl, context, scene)
+        return _Stage(gl, context, _empty_scene(model), _cloth_size(model))
+
+
+def _cloth_size(model: mujoco.MjModel) -> tuple[int, ...]:
+    """What the buffers of an `MjvScene` depend on."""
+    return model.nflex, model.nflexvert, model.nflexedge, model.nflexelem, model.nflexshelldata
+
+
+def _empty_scene(model: mujoco.MjModel) -> mujoco.MjvScene:
+    scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+    for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+        scene.flags[flag] = 0
+    return scene
 
 
 def _close_if_alive(renderer: weakref.ref[Renderer]) -> None:

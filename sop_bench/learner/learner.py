@@ -34,6 +34,7 @@ from sop_bench.learner.optimiser import LearnerConfig, Optimiser
 from sop_bench.learner.pixels import PixelCache
 from sop_bench.learner.replay import Replay
 from sop_bench.learner.sampler import OFFLINE, AdaptiveSampler, SamplerConfig, SamplerRow
+from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.checkpoint import load_checkpoint, save_update
@@ -101,6 +102,7 @@ class Learner:
         seed: int = 0,
         demonstration_features: MutableMapping[FeatureKey, NDArray[np.float16]] | None = None,
     ):
+        keep_freed_memory()
         self._known = {} if demonstration_features is None else demonstration_features
         self.config = config or LearnerConfig()
         self.tasks = tuple(tasks)

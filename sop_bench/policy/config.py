@@ -9,6 +9,9 @@ from typing import Any
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.robot import CameraSpec, RobotSpec
 
+MAGNIFIED_SHARES = (0.1, 0.4)
+"""Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
+
 
 @dataclass(frozen=True)
 class CameraNetwork:
@@ -148,8 +151,8 @@ class PolicyConfig:
 
     @property
     def feature_dim(self) -> int:
-        """F: the grounding outputs, coarse and fine."""
-        return 2 * self.label_dim
+        """F: the grounding outputs, as they are and magnified."""
+        return (1 + len(MAGNIFIED_SHARES)) * self.label_dim
 
     @property
     def vector_dim(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sop_bench.errors import ContractError
+from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
 from sop_bench.policy.pointer import pointing_loss
@@ -71,6 +72,7 @@ def train_perception(
     Raises:
         ContractError: The scenes have other labels than the policy's configuration.
     """
+    keep_freed_memory()
     encoder = policy.encoder
     targets, state = _concatenated(policy.config, scenes), torch.from_numpy(scenes.state)
     tokens = policy.tokenizer(scenes.instructions.tolist())

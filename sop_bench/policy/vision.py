@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sop_bench.policy.config import CameraNetwork, NetworkConfig, PolicyConfig
+from sop_bench.policy.config import MAGNIFIED_SHARES, CameraNetwork, NetworkConfig, PolicyConfig
 from sop_bench.policy.pointer import Pointer, Votes, attended, pointed
 from sop_bench.robot import CameraSpec
 
 _POSE_DIM = 32  # length of the embedding of the pose that modulates the images
-_FINE_SHARE = 0.1  # of a label's standard deviation: what its fine copy resolves around zero
 
 
 class LanguageEncoder(nn.Module):
@@ -210,13 +209,13 @@ class VisionLanguageEncoder(nn.Module):
         """(B, F) float32, of about zero mean and unit scale over the pretraining scenes.
 
         What is grounded, and nothing else: with the camera vectors beside it, thirty demonstrations were
-        learnt by heart (success 0.02-0.27 where the labels alone gave 0.50). The labels are given twice, as
-        they are and magnified around zero: most of them are differences of positions, and the last centimetre
-        of an approach decides over the grasp.
+        learnt by heart (success 0.02-0.27 where the labels alone gave 0.50). The labels are given as they are
+        and magnified around zero: most of them are differences of positions, and the last centimetres of an
+        approach decide over the grasp.
         """
         coarse = self.see(images, language, state).labels
-        fine = (coarse + self.label_mean / self.label_scale).div(_FINE_SHARE).tanh()
-        return torch.cat([coarse, fine], dim=1)
+        from_zero = coarse + self.label_mean / self.label_scale
+        return torch.cat([coarse, *(from_zero.div(share).tanh() for share in MAGNIFIED_SHARES)], dim=1)
 
     def labels(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
         """(B, label_dim) the read-out in the labels' own units, concatenated in the order of the config."""

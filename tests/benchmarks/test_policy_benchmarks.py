@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.optimisation import OptimiserConfig, adamw, descend
@@ -67,6 +68,7 @@ def test_head_step_on_cached_features(benchmark, policy):
 
 
 def test_step_from_images(benchmark, policy):
+    keep_freed_memory()  # as every learner does
     generator, config = torch.Generator().manual_seed(0), OptimiserConfig()
     frames, parameters = a_batch(generator), policy.trainable_parameters("all")
     optimiser = adamw(parameters, config)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from misbehaviour import POLICIES, misbehave
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
 from sop_envs.so101 import JAW_CLOSED_RAD
@@ -140,33 +141,16 @@ def test_the_expert_succeeds_in_at_least_97_percent_of_200_scenes_on_four_statio
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["random", "noisy", "wrong product"])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
     rescued = taken_over = 0
     for seed in range(20_000, 20_100):
         robot.reset(TASK, seed, split="test")
-        if _misbehave(robot, policy, np.random.default_rng(seed)):
+        if misbehave(robot, policy, np.random.default_rng(seed)):
             taken_over += 1
             rescued += finish(robot).outcome is Outcome.SUCCESS
     assert taken_over >= 80
     assert rescued >= 0.9 * taken_over
-
-
-def _misbehave(robot, policy: str, rng: np.random.Generator) -> bool:
-    """Let a bad policy act for 5 to 40 steps; whether the episode can still be saved."""
-    situation, expert, noise = robot.situation, robot.expert(), np.zeros(12)
-    asked = situation.goal_item
-    for _ in range(int(rng.integers(5, 41))):
-        noise = 0.8 * noise + rng.normal(0, 0.04 if policy == "noisy" else 0.006, 12)
-        if policy == "wrong product":
-            situation.goal_item = (asked + 1) % situation.count
-        action = expert.act() + noise
-        situation.goal_item = asked
-        if policy == "random":
-            action = situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-        if robot.step(action).outcome is not Outcome.RUNNING:
-            return False
-    return expert.assess().recoverable
 
 
 def test_some_labelled_scenes_show_the_target_in_the_grip(robot):

@@ -1,0 +1,237 @@
+"""The scripted expert of ``restock/freezer``: the left arm keeps the lid, the right arm stocks.
+
+Neither arm knows what the other has done; each looks at the lid's angle, at who touches what and at where
+the hands are. The right arm waits beside the freezer until the lid is open and held; the left arm keeps it
+so until the product stands in its compartment and the right hand is out, then lets go.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_envs import kinematics as kin
+from sop_envs.experts.arm import Move, joints_towards, stay
+from sop_envs.experts.restock import RestockExpert
+from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD
+from sop_envs.tasks.freezer_scene import (
+    BAR_RADIUS_M,
+    INSIDE_X_M,
+    INSIDE_Y_M,
+    RIM_M,
+    WAITING_X_M,
+    WAITING_Y_M,
+    bar_m,
+)
+from sop_envs.tasks.restock_scene import SPACING_M
+from sop_envs.workcell import BASE_Y_M
+
+if TYPE_CHECKING:
+    from sop_envs.tasks.freezer import FreezerSituation
+
+HELD_OPEN_RAD = 1.32
+OPEN_ENOUGH_RAD = 1.12  # from here on the other hand may go in
+LET_GO_RAD = 0.40  # the left hand lowers the lid to here; the spring does the rest
+ARC_STEP_RAD = 0.35  # how far ahead of the lid its way-point lies
+BESIDE_M = (0.215, -0.100)  # where the right hand waits for the lid, and goes when it is done
+
+_GAP_M = 0.010  # between bar and fixed pad before the jaw closes
+_PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
+_OVER_BAR_M = 0.040
+_RETREAT_M, _RAISED_M = 0.060, 0.24
+_REGRIP = 0.3  # share by which a hand that has slipped along the bar makes up for it
+_LEFT_FROM_RIGHT_M = np.array([0.0, BASE_Y_M["left"] - BASE_Y_M["right"], 0.0])
+_JAW_TOWARDS_ROBOT_RAD = math.pi  # the left hand's jaw opens away from the lid
+
+
+class FreezerExpert(RestockExpert):
+    """Moves both arms."""
+
+    letting_go_rad, let_go_rad = 0.60, 0.45  # a jaw wide open would reach into the next compartment
+    too_low_m, centring_m = 0.009, 0.014
+
+    def __init__(self, situation: FreezerSituation) -> None:
+        super().__init__(situation)
+        self._s: FreezerSituation = situation
+        self._left = situation.left
+
+    def act(self) -> NDArray[np.float32]:
+        action = super().act()
+        action[self._left.joints] = joints_towards(self._left, self._due_left(), self._s.table_m)
+        return action
+
+    # ----------------------------------------------------------------------------------- the right arm
+
+    def _due(self) -> Move:
+        s, tcp = self._s, self._arm.tcp
+        if s.held is not None:
+            return self._carry(s.held, self._place_of(s.held))
+        astray = self._astray()
+        if astray is not None:
+            blocked = s.inside(astray) and not self._way_is_free and s.tcp_m[2] > RIM_M
+            return self._wait(self.hover_m, JAW_OPEN_RAD) if blocked else self._fetch(astray)
+        goal_x, goal_y, _ = s.item_m[s.goal_item]
+        above = s.tcp_m[2] - s.item_m[s.goal_item, 2] > self.hover_m - 0.025
+        away = math.hypot(tcp.x_m - goal_x, tcp.y_m - goal_y) > 0.05
+        return (
+            self._wait(self.hover_m, self._arm.commanded_jaw_rad)
+            if above or away
+            else self._let_go(s.goal_item)
+        )
+
+    def _wait(self, height_m: float, jaw_rad: float) -> Move:
+        """Beside the freezer, out of the way of the lid."""
+        x, y = BESIDE_M
+        return Move(x, y, height_m, jaw_rad)
+
+    @property
+    def _way_is_free(self) -> bool:
+        return self._s.lid_held and self._s.lid_rad > OPEN_ENOUGH_RAD
+
+    def _carry(self, item: int, place: NDArray[np.float64]) -> Move:
+        s = self._s
+        bound_inside = INSIDE_X_M[0] < place[0] < INSIDE_X_M[1] and place[1] > INSIDE_Y_M[0]
+        lifted = s.tcp_m[2] > self.carry_m - 0.020
+        if bound_inside and lifted and not s.inside(item) and not self._way_is_free:
+            return self._wait(self.carry_m, JAW_CLOSED_RAD)
+        return super()._carry(item, place)
+
+    def _place_of(self, item: int) -> NDArray[np.float64]:
+        s = self._s
+        if item == s.goal_item:
+            return s.slot_m(s.goal_slot)
+        start = s.layout.positions_m[item]
+        if start[1] > INSIDE_Y_M[0]:
+            return np.array([*start, 0.0])
+        return self._waiting_place(item, start)
+
+    def _turn_of(self, item: int) -> float | None:
+        """The jaw opens along the freezer: turned with the arm, its fingers would meet the near wall."""
+        return math.pi / 2
+
+    def _waiting_place(self, item: int, start: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the product came from, or the nearest free place beside the freezer."""
+        s = self._s
+        xs, ys = np.linspace(*WAITING_X_M, 6), np.linspace(*WAITING_Y_M, 6)
+        places = np.array([start, *((x, y) for x in xs for y in ys)])
+        others = np.delete(s.item_m[:, :2], item, axis=0)
+        gap = np.linalg.norm(places[:, None] - others[None], axis=2).min(axis=1)
+        cost = np.linalg.norm(places - start, axis=1) + 10 * np.maximum(0, SPACING_M - 0.008 - gap)
+        return np.array([*places[cost.argmin()], 0.0])
+
+    def _about_to_misplace(self) -> bool:
+        s = self._s
+        others = s.touched - {s.goal_item}
+        return any(s.over_slot(item) is not None and self._between_pads(item) for item in others)
+
+    # ------------------------------------------------------------------------------------ the left arm
+
+    @property
+    def _done(self) -> bool:
+        """The lid may shut."""
+        s = self._s
+        return s.slot_of(s.goal_item) == s.goal_slot and s.released(s.goal_item) and not s.hand_below_lid
+
+    def _due_left(self) -> Move:
+        s = self._s
+        bar = s.bar_m - _LEFT_FROM_RIGHT_M
+        if not self._done:
+            return self._swing(bar, HELD_OPEN_RAD) if s.lid_held else self._reach(bar)
+        if s.lid_held and s.lid_rad > LET_GO_RAD:
+            return self._swing(bar, LET_GO_RAD - 0.1)
+        return self._release(bar)
+
+    def _swing(self, bar: NDArray[np.float64], to_rad: float) -> Move:
+        """Along the arc of the bar; the hand roughly keeps the grip that it has."""
+        lid = self._s.lid_rad
+        onward = bar_m(lid + float(np.clip(to_rad - lid, -ARC_STEP_RAD, ARC_STEP_RAD))) - _LEFT_FROM_RIGHT_M
+        tcp = self._s.left_tcp_m - _LEFT_FROM_RIGHT_M
+        x, y, z = onward + (1 - _REGRIP) * (tcp - bar) + _REGRIP * (self._grip_at(bar, 0.0) - bar)
+        return Move(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
+
+    def _grip_at(self, bar: NDArray[np.float64], gap_m: float) -> NDArray[np.float64]:
+        """Where the TCP is when the bar is `gap_m` from the fixed pad."""
+        _, opening, _ = kin.hand_axes(self._left.arm_rad)
+        at = bar - (FIXED_FACE_M + BAR_RADIUS_M + gap_m) * opening
+        at[1] = bar[1]
+        at[2] -= _PINCH_BELOW_M
+        return at
+
+    def _release(self, bar: NDArray[np.float64]) -> Move:
+        """Open, and lift the fingers off the bar."""
+        command = self._left.commanded_tcp
+        if self._s.lid_held or self._left.jaw_rad < 0.25:
+            return stay(self._left, self._s.table_m, JAW_OPEN_RAD)
+        height = min(_RAISED_M, bar[2] + _RETREAT_M)
+        return Move(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
+
+    def _reach(self, bar: NDArray[np.float64]) -> Move:
+        """Fixed finger over the lid, close to the bar; from above."""
+        s, left = self._s, self._left
+        fingers, opening, _ = kin.hand_axes(left.arm_rad)
+        tcp = s.left_tcp_m - _LEFT_FROM_RIGHT_M
+        at = self._grip_at(bar, _GAP_M)
+        error = tcp - at
+        in_line = math.hypot(error[0], error[1])
+        turned = abs(_wrapped(left.tcp.jaw_yaw_rad - _JAW_TOWARDS_ROBOT_RAD)) < 0.25
+        along = float((bar - tcp) @ opening)
+        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.008
+        closing = left.commanded_jaw_rad < JAW_OPEN_RAD - 0.05
+        if (
+            turned
+            and around
+            and abs(error[1]) < 0.018
+            and (closing or (in_line < 0.012 and abs(error[2]) < 0.008))
+        ):
+            x, y, z = self._grip_at(bar, 0.0)  # the bar does not give way: bring the fixed pad to it
+            return Move(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
+        allowed = 0.008 + 0.010 * max(0.0, 1 - max(0.0, error[2]) / _OVER_BAR_M)
+        if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
+            lag = [0.8 * (c - m) for c, m in zip(left.commanded_tcp.xyz_m, left.tcp.xyz_m, strict=True)]
+            x, y, z = at + np.clip(lag, -0.012, 0.012)
+            return Move(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
+        if error[2] < 0.020 and in_line > 0.020:
+            return Move(left.commanded_tcp.x_m, left.commanded_tcp.y_m, at[2] + _OVER_BAR_M, JAW_OPEN_RAD)
+        return Move(at[0], at[1], at[2] + _OVER_BAR_M, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
+
+    # --------------------------------------------------------------------------------------- assessing
+
+    def _low_carry(self) -> bool:
+        s = self._s
+        x, y, base = s.item_m[s.goal_item]
+        near_wall = min(abs(x - INSIDE_X_M[0]), abs(x - INSIDE_X_M[1]), abs(y - INSIDE_Y_M[0])) < 0.020
+        over = INSIDE_X_M[0] - 0.02 < x and INSIDE_Y_M[0] - 0.02 < y
+        return bool(over and near_wall and base < RIM_M + 0.003)
+
+    def _hazard(self) -> str:
+        s = self._s
+        shutting = s.lid_rad < OPEN_ENOUGH_RAD - 0.15 or (not s.lid_held and s.lid_rad_s < -0.2)
+        if s.hand_below_lid and shutting:
+            return "lid on hand"
+        if not s.lid_held and s.lid_rad > 0.15 and s.lid_rad_s < -0.2 and not self._done:
+            return "lid let go"
+        return super()._hazard()
+
+    def _lost(self) -> bool:
+        s = self._s
+        fallen = (s.upright_cosine[i] < 0.5 and s.held != i and s.inside(i) for i in range(s.count))
+        return super()._lost() or any(fallen)
+
+    def _safe(self) -> bool:
+        s = self._s
+        if s.hand_below_lid:
+            return self._way_is_free and super()._safe()
+        return super()._safe()
+
+    def _progress(self) -> float:
+        s = self._s
+        if s.slot_of(s.goal_item) == s.goal_slot:
+            return 0.8 + (0.1 + 0.1 * max(0.0, 1 - s.lid_rad / HELD_OPEN_RAD) if self._done else 0.0)
+        return 0.6 * super()._progress() + 0.2 * min(1.0, s.lid_rad / HELD_OPEN_RAD)
+
+
+def _wrapped(angle_rad: float) -> float:
+    return (angle_rad + math.pi) % (2 * math.pi) - math.pi

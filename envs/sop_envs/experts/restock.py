@@ -1,0 +1,284 @@
+"""What the scripted experts of the restocking family share: fetch, carry, put back, let go.
+
+They remember nothing. Each call looks at the state, decides which move is due and takes one step of it with
+the right arm. A task says what is astray and where things belong, and may change the clearances.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sop_bench.robot import Assessment
+from sop_envs.experts.arm import Move, joints_towards, stay
+from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD, JAW_PARALLEL_RAD, jaw_face_m
+
+if TYPE_CHECKING:
+    from sop_envs.tasks.restock import RestockSituation
+
+HOVER_M = 0.088  # fingertips clear the tallest product
+CARRY_M = 0.098  # what is carried clears it too
+GRASP_SHARE, GRASP_RANGE_M = 0.45, (0.019, 0.025)  # grasp height: just above the centre of mass
+ALIGNED_M, FUNNEL_M = 0.008, 0.016  # lateral error allowed at the start and at the end of a descent
+PLACED_M = 0.008
+TOUCHDOWN_M = 0.004
+EMPTY_JAW_RAD = JAW_PARALLEL_RAD - 0.10  # closed further than around any product: they are 29-36 mm wide
+CENTRED_M, SLIPS_M = 0.007, 0.012  # across the pads: start to close; a round product slips out beyond
+
+FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; room to a product's middle
+ROUND_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8)  # tried in this order on what can be gripped at any yaw
+LAG_SHARE, LAG_LIMIT_M = 0.8, 0.012  # of droop and friction, made up for when nearly there
+
+
+class RestockExpert:
+    """Implements `Expert` on the privileged measurements of a situation; one subclass a task.
+
+    Attributes:
+        hover_m, carry_m: Heights of the TCP above the table at which the empty hand and a carried item clear
+            everything.
+        letting_go_rad, let_go_rad: How far the jaw is told to open over a placed item, and from when on it
+            counts as open.
+        too_low_m: Below its grasp height by this much, the hand does not close: its fingers may be wedged.
+        centring_m: Least height above the base of a placed item at which the fingers move sideways; lower
+            ones may scrape along the ground. (The defaults are those of flat-shelf's reference records.)
+        descending_m: Height below which an open hand is on its way down to something.
+        clear_m: Height above the base of an item from which on no finger surrounds it.
+    """
+
+    hover_m: ClassVar[float] = HOVER_M
+    carry_m: ClassVar[float] = CARRY_M
+    letting_go_rad: ClassVar[float] = JAW_OPEN_RAD
+    let_go_rad: ClassVar[float] = 0.6
+    too_low_m: ClassVar[float] = 0.014
+    centring_m: ClassVar[float] = -math.inf
+    descending_m: ClassVar[float] = 0.050
+    clear_m: ClassVar[float] = 0.05
+
+    def __init__(self, situation: RestockSituation) -> None:
+        self._s = situation
+        self._arm = situation.right
+
+    def act(self) -> NDArray[np.float32]:
+        s = self._s
+        action = s.data.ctrl.astype(np.float32)
+        action[self._arm.joints] = joints_towards(self._arm, self._due(), s.table_m)
+        return action
+
+    def _due(self) -> Move:
+        s = self._s
+        if s.held is not None:
+            return self._carry(s.held, self._place_of(s.held))
+        astray = self._astray()
+        return self._let_go(s.goal_item) if astray is None else self._fetch(astray)
+
+    # ------------------------------------------------------------------------------ what a task may change
+
+    def _astray(self) -> int | None:
+        """The item to fetch next; None once all are where they belong."""
+        s = self._s
+        return None if s.slot_of(s.goal_item) == s.goal_slot else s.goal_item
+
+    def _place_of(self, item: int) -> NDArray[np.float64]:
+        """Where the item in the hand is to be put."""
+        raise NotImplementedError
+
+    def _about_to_misplace(self) -> bool:
+        """Another item is just being let go where that would end the episode."""
+        raise NotImplementedError
+
+    def _grasp_height(self, item: int) -> float:
+        """Of the TCP above the base of the item."""
+        return float(np.clip(GRASP_SHARE * self._s.layout.products[item].height_m, *GRASP_RANGE_M))
+
+    def _grip_m(self, item: int) -> tuple[float, float, float]:
+        """Where the TCP has to be to grip the item."""
+        x, y, base = self._s.item_m[item]
+        return x, y, base + self._grasp_height(item)
+
+    def _jaw_yaw(self, item: int) -> float:
+        """Across the item, along the shelf if possible, and with room for both fingers between neighbours."""
+        s, quarter = self._s, math.pi / 2
+        if s.layout.products[item].round:
+            choices = [quarter + turn for turn in ROUND_TURNS_RAD]
+        else:
+            yaw = (float(s.item_yaw_rad[item]) + quarter / 2) % quarter - quarter / 2
+            choices = [quarter + yaw, quarter + yaw + (-quarter if yaw > 0 else quarter)]
+        return min(choices, key=lambda choice: self._neighbours_hit(item, choice))  # the first of equals
+
+    def _turn_of(self, item: int) -> float | None:
+        """Jaw yaw at which the carried item is put down; None: as it was gripped."""
+        return None
+
+    # ------------------------------------------------------------------------------------------------ moves
+
+    def _carry(self, item: int, place: NDArray[np.float64]) -> Move:
+        """Lift, travel above everything, lower, open; the item hangs off the TCP by a measured offset."""
+        s, tcp, here = self._s, self._arm.tcp, self._arm.commanded_tcp
+        (x, y, _), height = self._grip_m(item), s.item_m[item, 2]
+        to_x, to_y = place[0] + tcp.x_m - x, place[1] + tcp.y_m - y
+        tcp_height = s.tcp_m[2]
+        hanging = tcp_height - height  # of the TCP above the base of the item
+        away = math.hypot(place[0] - x, place[1] - y)
+        turn = self._turn_of(item)
+        if away > 2 * PLACED_M:
+            ready = tcp_height > self.carry_m - 0.020
+            if not ready:
+                return Move(here.x_m, here.y_m, self.carry_m + 0.01, JAW_CLOSED_RAD)
+            return Move(to_x, to_y, self.carry_m, JAW_CLOSED_RAD, turn)
+        pressing = tcp_height - (here.z_m - s.table_m) > 0.008
+        if height > TOUCHDOWN_M and not (pressing and height < 3 * TOUCHDOWN_M):
+            descent = self.carry_m if away > PLACED_M and height > 0.02 else hanging - 0.004
+            return Move(to_x, to_y, descent, JAW_CLOSED_RAD, turn)
+        return self._stay(self.letting_go_rad)
+
+    def _let_go(self, item: int) -> Move:
+        """Open, centre the jaw on the item so that no finger drags it along, then lift."""
+        s, tcp, here = self._s, self._arm.tcp, self._arm.commanded_tcp
+        x, y, height = s.item_m[item]
+        if s.tcp_m[2] - height > self.clear_m:
+            return Move(here.x_m, here.y_m, self.hover_m, JAW_OPEN_RAD)
+        if self._arm.jaw_rad < self.let_go_rad:
+            return self._stay(self.letting_go_rad)
+        if math.hypot(tcp.x_m - x, tcp.y_m - y) > 0.010:
+            return Move(x, y, max(here.z_m - s.table_m, height + self.centring_m), self.letting_go_rad)
+        return Move(here.x_m, here.y_m, self.hover_m, self.letting_go_rad)
+
+    def _fetch(self, item: int) -> Move:
+        s, tcp, command = self._s, self._arm.tcp, self._arm.commanded_tcp
+        x, y, grasp = self._grip_m(item)
+        height, yaw = s.tcp_m[2], self._jaw_yaw(item)
+        lateral = math.hypot(tcp.x_m - x, tcp.y_m - y)
+        opened = self._arm.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
+        at_grasp_height = -self.too_low_m < height - grasp < 0.014
+        arrived = lateral < FUNNEL_M and abs(self._in_jaw(item)[1]) < CENTRED_M and height - grasp < 0.006
+        if at_grasp_height and self._between_pads(item) and (arrived or not opened):
+            return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
+        if self._about_to_misplace():
+            return self._stay(JAW_CLOSED_RAD)  # take it again before it counts as placed
+        if not opened and self._arm.jaw_rad < 0.6 and height < self.hover_m - 0.02 and s.touched:
+            return self._stay(JAW_OPEN_RAD)  # let go of what it was
+        progress = min(1.0, max(0.0, (self.hover_m - height) / (self.hover_m - grasp)))
+        allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
+        turned = abs(tcp.jaw_yaw_rad - yaw) < 0.20
+        if lateral < allowed and turned and self._arm.jaw_rad > JAW_OPEN_RAD - 0.15:
+            near = height - grasp < 0.02
+            lag = [
+                float(np.clip(LAG_SHARE * (c - m), -LAG_LIMIT_M, LAG_LIMIT_M)) if near else 0.0
+                for c, m in zip(command.xyz_m, tcp.xyz_m, strict=True)
+            ]
+            return Move(x + lag[0], y + lag[1], grasp + lag[2], JAW_OPEN_RAD, yaw)
+        commanded_height = command.z_m - s.table_m
+        drooping = commanded_height < self.hover_m - 0.004  # as a stretched arm does
+        rising = height < self.hover_m - 0.045 or drooping
+        if lateral > 0.012 and height < self.hover_m - 0.018 and rising:
+            return Move(command.x_m, command.y_m, self.hover_m, JAW_OPEN_RAD)
+        return Move(x, y, self.hover_m, JAW_OPEN_RAD, yaw)
+
+    def _stay(self, jaw_rad: float) -> Move:
+        return stay(self._arm, self._s.table_m, jaw_rad)
+
+    # ----------------------------------------------------------------------------------------- measuring
+
+    def _neighbours_hit(self, item: int, jaw_yaw_rad: float) -> int:
+        """How many products stand where the fingers of an open jaw around `item` would come down."""
+        cosine, sine, hit = math.cos(jaw_yaw_rad), math.sin(jaw_yaw_rad), 0
+        x, y, _ = self._s.item_m[item]
+        for other in range(self._s.count):
+            dx, dy = self._s.item_m[other, 0] - x, self._s.item_m[other, 1] - y
+            along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
+            in_the_way = any(abs(along - finger) < FINGER_ROOM_M for finger in FINGERS_M)
+            hit += other != item and in_the_way and abs(across) < FINGER_ROOM_M
+        return hit
+
+    def _in_jaw(self, item: int) -> tuple[float, float]:
+        """Middle of the item from the TCP: along the direction of opening, and across it."""
+        tcp = self._arm.tcp
+        x, y, _ = self._grip_m(item)
+        dx, dy = x - tcp.x_m, y - tcp.y_m
+        cosine, sine = math.cos(tcp.jaw_yaw_rad), math.sin(tcp.jaw_yaw_rad)
+        return dx * cosine + dy * sine, dy * cosine - dx * sine
+
+    def _between_pads(self, item: int) -> bool:
+        """Alone between the pads, as far as the jaw is open now, and not so far out that it slips away."""
+        low, high = FIXED_FACE_M + 0.002, jaw_face_m(self._arm.jaw_rad) - 0.008
+        inside: list[int] = []
+        for other in range(self._s.count):
+            along, across = self._in_jaw(other)
+            room = SLIPS_M if other == item else 2 * SLIPS_M
+            if low < along < high and abs(across) < room:
+                inside.append(other)
+        return inside == [item]
+
+    # ------------------------------------------------------------------------------------------- assessing
+
+    def assess(self) -> Assessment:
+        lost = self._lost()
+        hazard = "lost" if lost else self._hazard()
+        return Assessment(hazard, self._safe() and not hazard, not lost, self._progress())
+
+    def _lost(self) -> bool:
+        """Nothing can be saved: what lies cannot be righted from above, what fell cannot be reached."""
+        s, goal = self._s, self._s.goal_item
+        toppled = s.upright_cosine[goal] < 0.5 and s.held != goal
+        return bool(toppled) or s.out_of_reach(goal)
+
+    def _hazard(self) -> str:
+        s, goal = self._s, self._s.goal_item
+        height, jaw, commanded = s.tcp_m[2], self._arm.jaw_rad, self._arm.commanded_jaw_rad
+        opened, closing = commanded > JAW_OPEN_RAD - 0.15, commanded < JAW_OPEN_RAD - 0.30
+        if s.held is not None and s.held != goal:
+            return "wrong item"
+        base = s.item_m[goal, 2]
+        if s.held == goal:
+            over = s.over_slot(goal)
+            if over is not None and self._wrong_slot(over) and height < self.carry_m - 0.03:
+                return "wrong slot"
+            if self._low_carry():
+                return "low carry"
+            if commanded > 0.30 and base > 0.012:
+                return "bad release"
+            return ""
+        if base > 0.015:
+            return "drop"
+        if s.slot_of(goal) == s.goal_slot:
+            return ""
+        if closing and s.held is None and jaw < EMPTY_JAW_RAD:
+            return "empty jaw"
+        x, y, _ = self._grip_m(goal)
+        lateral = math.hypot(self._arm.tcp.x_m - x, self._arm.tcp.y_m - y)
+        if opened and height < self.descending_m and lateral > 0.020:
+            return "misaligned descent"
+        if closing and height - base - self._grasp_height(goal) > 0.025 and jaw < 0.4:
+            return "early close"
+        return ""
+
+    def _wrong_slot(self, slot: int) -> bool:
+        """Putting the goal item down there would be a failure."""
+        return slot != self._s.goal_slot
+
+    def _low_carry(self) -> bool:
+        """What is carried is about to run into something."""
+        raise NotImplementedError
+
+    def _safe(self) -> bool:
+        """Lifted with the right item, hovering well aligned, or done."""
+        s, goal = self._s, self._s.goal_item
+        if s.held == goal:
+            return bool(s.tcp_m[2] > self.carry_m - 0.018)
+        return s.slot_of(goal) == s.goal_slot
+
+    def _progress(self) -> float:
+        s, goal, tcp = self._s, self._s.goal_item, self._arm.tcp
+        x, y, base = s.item_m[goal]
+        slot = s.slot_m(s.goal_slot)
+        to_slot = math.hypot(x - slot[0], y - slot[1])
+        if s.slot_of(goal) == s.goal_slot:
+            return 1.0 if s.released(goal) else 0.9
+        if s.held == goal:
+            lowered = 0.1 * (1 - min(1.0, base / 0.08)) if to_slot < 0.03 else 0.0
+            return 0.4 + 0.35 * max(0.0, 1 - to_slot / 0.25) + 0.05 * min(1.0, base / 0.06) + lowered
+        reach = math.dist((tcp.x_m, tcp.y_m, s.tcp_m[2]), self._grip_m(goal))
+        return 0.35 * max(0.0, 1 - reach / 0.30)
