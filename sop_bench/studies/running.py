@@ -7,11 +7,11 @@ finished cells are not run again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
@@ -26,10 +26,8 @@ CellRunner = Callable[[CellKey, Path, Callable[[CellState], None]], None]
 class Study(Protocol):
     """What running needs to know of a study, which is a frozen dataclass."""
 
-    @property
-    def free(self) -> Collection[str]:
-        """Settings that may differ from what a folder holds: they only add cells or read them."""
-        ...
+    free: ClassVar[frozenset[str]]
+    """Settings that may differ from what a folder holds: they only add cells or read them."""
 
     @property
     def checkpoint(self) -> Path: ...
