@@ -114,9 +114,9 @@ class TaskNormaliser(nn.Module):
     """Actions in the units of their task, states in units that all tasks share.
 
     Of each task it does exactly what a `Normaliser` of that task alone does: its joints that rest are held,
-    its grippers snap to its own ends, and its loss has the size it would have alone. States are shared because
-    the same pose should look the same to the action head, whatever is asked for; every task counts the same
-    in their statistics, however many hours of it there are.
+    its grippers snap to its own ends, and its loss has the size it would have alone. States are shared, for
+    a pose should look the same to the action head whatever is asked for; every task counts the same in
+    their statistics, however many hours of it there are.
 
     Args:
         tasks: M, how many there are; a task is named by its index.
