@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from sop_bench.errors import ConfigurationError
+from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.policy.config import TaskConfig
 from sop_bench.policy.tokenizer import Tokenizer
 
@@ -46,12 +46,12 @@ class Recogniser(nn.Module):
         """Refuse tasks that cannot be told apart by the given instructions of each.
 
         Raises:
-            ConfigurationError: An instruction is taken for that of another task.
+            ConfigurationError: An instruction is taken for that of another task, or its task is not known.
         """
-        for place, name in enumerate(self.names):
-            texts = sorted(set(instructions.get(name, ())))
-            if not texts:
-                continue
+        for name in instructions if self.names else ():
+            if name not in self.names:
+                raise unknown_name("task", name, self.names, "The policy was not pretrained for it.")
+            place, texts = self.names.index(name), sorted(set(instructions[name]))
             taken_for = self(tokenizer(texts))
             for text, found in zip(texts, taken_for.tolist(), strict=True):
                 if found != place:

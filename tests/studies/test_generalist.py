@@ -121,10 +121,10 @@ def test_neither_task_starves_the_other(made: Made, engine: Engine):
     assert all(report.success.mean >= 0.5 for report in reports)
 
 
-def test_the_arm_that_only_the_other_task_moves_rests_exactly(made: Made, bench: str):
+def test_the_arm_that_only_the_other_task_moves_rests_exactly(made: Made):
     policy = load_checkpoint(made.checkpoint).policy
     episode = run_episode(BenchRobot(0), policy, EpisodeRequest(CARRY, 7, "test"))
-    assert (episode.frames.executed_rad[:, 0] == np.float32(REST_RAD)).all()
+    assert np.abs(episode.frames.executed_rad[:, 0] - REST_RAD).max() < 1e-5
     spreading = run_episode(BenchRobot(0), policy, EpisodeRequest(SPREAD, 7, "test"))
     assert np.ptp(spreading.frames.executed_rad[:, 0]) > 0.2
 
