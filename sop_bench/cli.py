@@ -24,6 +24,7 @@ from sop_bench.cli_common import (
     err,
     interruptible,
     out,
+    task_names,
     whole_numbers,
     worker_count,
 )
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Task = Annotated[str, typer.Option(help="One of the robot's tasks.")]
+Tasks = Annotated[str, typer.Option("--tasks", "--task", help="Tasks of the robot, with commas, or all.")]
 Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
 
 app.add_typer(cli_tasks.app)
@@ -97,19 +99,40 @@ def robots() -> None:
 def demos(
     output: Annotated[Path, typer.Option(help="Folder that receives one Parquet file per episode.")],
     adapter: Adapter = "so101",
-    task: Task = DEFAULT_TASK,
-    robot_hours: Annotated[float, typer.Option(help="Hours of kept demonstrations.")] = 0.05,
+    tasks: Tasks = DEFAULT_TASK,
+    robot_hours: Annotated[
+        float, typer.Option(help="Hours of kept demonstrations; of all tasks together.")
+    ] = 0.05,
     workers: Workers = None,
     seed: Seed = 0,
 ) -> None:
-    """Collect demonstrations from the scripted expert; resumes and extends what OUTPUT holds."""
+    """Collect demonstrations from the scripted expert; resumes and extends what OUTPUT holds.
+
+    Several tasks share the hours in the paper's proportions, and get a folder each.
+    """
     from sop_bench import cli_progress as progress
     from sop_bench.fleet.engine import make_engine
-    from sop_bench.studies.demos import DemonstrationConfig, collect_demonstrations
+    from sop_bench.studies.demos import DemonstrationConfig, DemonstrationProgress, collect_demonstrations
+    from sop_bench.studies.mixture import MixtureConfig, collect_mixture
 
-    config = DemonstrationConfig(robot=adapter, tasks=(task,), robot_hours=robot_hours, seed=seed)
+    names, done = task_names(tasks, adapter), DemonstrationProgress(0, 0, 0.0)
+
     with interruptible(again()), make_engine(worker_count(workers)) as engine, progress.hours(err) as bar:
-        done = collect_demonstrations(config, output, engine, bar(robot_hours))
+        show = bar(robot_hours)
+
+        def update(progress: DemonstrationProgress) -> None:
+            nonlocal done
+            done = progress
+            show(progress)
+
+        if len(names) == 1:
+            single = DemonstrationConfig(robot=adapter, tasks=names, robot_hours=robot_hours, seed=seed)
+            collect_demonstrations(single, output, engine, update)
+        else:
+            mixture = MixtureConfig(
+                robot=adapter, tasks=names, robot_hours=robot_hours, seed=seed, cameras=()
+            )
+            collect_mixture(mixture, output, engine, update)
     out.print(
         f"{done.kept} demonstrations, {60 * done.robot_hours:.1f} robot-minutes, in {output} "
         f"({done.failed} failed attempts not kept)."
@@ -123,9 +146,15 @@ def pretrain(
         Path, typer.Option(help="Scenes and demonstrations are kept here for the next time.")
     ] = Path("runs/pretrain"),
     adapter: Adapter = "so101",
-    task: Task = DEFAULT_TASK,
+    tasks: Tasks = DEFAULT_TASK,
+    profile: Annotated[
+        str, typer.Option(help="Hours of demonstrations of several tasks: smoke, desk or paper.")
+    ] = "desk",
     robot_hours: Annotated[
-        float | None, typer.Option(help="Hours of demonstrations; by default as for the shipped policy.")
+        float | None,
+        typer.Option(
+            help="Hours of all demonstrations; by default the profile's, or as shipped for one task."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None,
@@ -134,23 +163,17 @@ def pretrain(
     workers: Workers = None,
     seed: Seed = 0,
 ) -> None:
-    """Pretrain a compact policy from nothing: scenes, encoder, demonstrations, behaviour cloning."""
-    from dataclasses import replace
+    """Pretrain a compact policy from nothing: scenes, encoder, demonstrations, behaviour cloning.
 
+    Several tasks make one generalist, with demonstrations in the paper's proportions.
+    """
     from sop_bench import cli_progress as progress
     from sop_bench.fleet.engine import make_engine
-    from sop_bench.studies.demos import DemonstrationConfig
-    from sop_bench.studies.pretrain import PretrainConfig
     from sop_bench.studies.pretrain import pretrain as run
+    from sop_bench.studies.recipe import recipe_for
 
-    collection = replace(PretrainConfig().demonstrations, robot=adapter, tasks=(task,), seed=seed)
-    hours = collection.robot_hours if robot_hours is None else robot_hours
-    config = PretrainConfig(
-        robot=adapter,
-        task=task,
-        demonstrations=DemonstrationConfig(**{**vars(collection), "robot_hours": hours}),
-        seed=seed,
-    )
+    names = task_names(tasks, adapter)
+    config = recipe_for(names, robot=adapter, profile=profile, robot_hours=robot_hours, seed=seed)
     with interruptible(again()), make_engine(worker_count(workers)) as engine, progress.phases(err) as bar:
         version = run(config, workspace, output, engine, bar, encoder=encoder)
     out.print(f"Wrote {output} ({version}). Evaluate it: sop-bench eval {output}")
@@ -159,7 +182,7 @@ def pretrain(
 @app.command("eval")
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="The policy to evaluate.")],
-    episodes: Annotated[int, typer.Option(min=1, help="Each on a scene of its own.")] = 200,
+    episodes: Annotated[int, typer.Option(min=1, help="Of each task, each on a scene of its own.")] = 200,
     split: Annotated[str, typer.Option(help="Products never trained on (test), or trained on (train).")] = (
         "test"
     ),
@@ -167,7 +190,10 @@ def evaluate(
         "runs/eval"
     ),
     adapter: Adapter = "so101",
-    task: Task = DEFAULT_TASK,
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", "--task", help="With commas; by default all it was pretrained for."),
+    ] = None,
     shuffle_instructions: Annotated[
         bool, typer.Option(help="Give each episode another's instruction: success must fall to chance.")
     ] = False,
@@ -178,32 +204,32 @@ def evaluate(
     from sop_bench import cli_progress as progress
     from sop_bench.fleet.engine import make_engine
     from sop_bench.robot import checked_split
-    from sop_bench.studies.evaluation import EvaluationConfig, film_evaluation
-    from sop_bench.studies.evaluation import evaluate as run
+    from sop_bench.studies import evaluation
+    from sop_bench.studies.evaluation_report import as_table, as_text, film_tasks, write_rows
 
-    config = EvaluationConfig(
-        checkpoint=checkpoint,
-        robot=adapter,
-        task=task,
-        episodes=episodes,
-        split=checked_split(split),
-        shuffle_instructions=shuffle_instructions,
-    )
+    chosen = checked_split(split)
+    names = evaluation.trained_tasks(checkpoint) if tasks is None else task_names(tasks, adapter)
+    configs = [
+        evaluation.EvaluationConfig(
+            checkpoint=checkpoint,
+            robot=adapter,
+            task=name,
+            episodes=episodes,
+            split=chosen,
+            shuffle_instructions=shuffle_instructions,
+        )
+        for name in names
+    ]
     with (
         interruptible(again("To evaluate again:")),
         make_engine(worker_count(workers)) as engine,
         progress.successes(err) as bar,
     ):
-        report = run(config, engine, bar(episodes))
-    output.mkdir(parents=True, exist_ok=True)
-    report.rows.to_csv(output / "episodes.csv", index=False)
-    out.print(f"success     {report.success} (95 % Wilson interval, {report.successes} of {episodes})")
-    out.print(f"throughput  {report.terminated_per_hour:.0f} terminated/h (as the SOP paper counts)")
-    out.print(f"            {report.successes_per_hour:.0f} successes/h (as RECAP counts); resets excluded")
-    for reason, count in report.reasons().items():
-        out.print(f"{count:7d}  {reason}", style="dim", highlight=False)
+        reports = [evaluation.evaluate(config, engine, bar(episodes)) for config in configs]
+    write_rows(reports, output / "episodes.csv")
+    out.print(as_text(reports[0]) if len(reports) == 1 else as_table(reports), highlight=False)
     if video:
-        for path in film_evaluation(config, output, range(min(6, episodes))):
+        for path in film_tasks(configs, output, range(min(6, episodes))):
             out.print(f"wrote {path}", highlight=False)
 
 

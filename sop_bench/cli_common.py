@@ -59,6 +59,31 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
         ) from None
 
 
+def task_names(text: str, adapter: str) -> tuple[str, ...]:
+    """The tasks in a list with commas; ``all`` for every task of the robot.
+
+    Raises:
+        ConfigurationError: Unknown robot or task, a task twice, or none.
+    """
+    from sop_bench.errors import unknown_name
+    from sop_bench.robot import make_robot
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    with make_robot(adapter) as robot:
+        offered = robot.spec.tasks
+    if names == ["all"]:
+        return tuple(offered)
+    for name in names:
+        if name not in offered:
+            raise unknown_name("task", name, offered)
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(
+            f"Tasks {text!r} are none, or name one twice; allowed: different tasks with commas between, or "
+            f"all. Choose among {', '.join(offered)}."
+        )
+    return tuple(names)
+
+
 def worker_count(given: int | None) -> int:
     """The worker processes asked for, or one for each core.
 

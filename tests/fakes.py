@@ -164,10 +164,15 @@ class ReachWorld:
 
 def register(directory: Path) -> None:
     """Make the robot ``reach`` installed, here and in processes started from here."""
-    metadata = directory / "sop_fakes-0.dist-info"
+    register_robot(directory, "reach", "fakes:make_reach")
+
+
+def register_robot(directory: Path, name: str, factory: str) -> None:
+    """Make a robot installed, as a package would that lay in `directory`."""
+    metadata = directory / f"sop_fake_{name}-0.dist-info"
     metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: sop-fakes\nVersion: 0\n")
-    (metadata / "entry_points.txt").write_text("[sop_bench.robots]\nreach = fakes:make_reach\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: sop-fake-{name}\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text(f"[sop_bench.robots]\n{name} = {factory}\n")
     for entry in (str(directory), str(Path(__file__).parent)):
         if entry not in sys.path:
             sys.path.insert(0, entry)

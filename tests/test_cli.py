@@ -79,7 +79,12 @@ def test_help_imports_nothing_heavy():
         (("pretrain-sweep", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
         (("demos", "--output", "x", "--adapter", "so100"), "Did you mean 'so101'?"),
         (("demos", "--output", "x", "--task", "fold"), "Allowed: restock/flat-shelf"),
+        (("demos", "--output", "x", "--tasks", ","), "allowed: different tasks with commas between, or all"),
+        (("pretrain", "--output", "x", "--task", "restock/flatshelf"), "Did you mean 'restock/flat-shelf'?"),
+        (("pretrain", "--output", "x", "--tasks", "restock/flat-shelf,restock/flat-shelf"), "name one twice"),
+        (("pretrain", "--output", "x", "--profile", "desc"), "Did you mean 'desk'?"),
         (("eval", "missing.safetensors"), "missing.safetensors"),
+        (("eval", "missing.safetensors", "--tasks", "all,fold"), "Unknown task 'all'"),
         (("eval", "missing.safetensors", "--split", "tset"), "Did you mean 'test'?"),
     ],
 )

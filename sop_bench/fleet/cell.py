@@ -205,7 +205,7 @@ class CellConfig:
         Raises:
             ConfigurationError: There is none.
         """
-        files = sorted(self.demos.glob("*.parquet"))
+        files = sorted(self.demos.rglob("*.parquet"))  # a mixture has a folder for each task
         if not files:
             raise ConfigurationError(
                 f"No demonstrations in {self.demos}; expected Parquet files. Make some with "
@@ -228,7 +228,7 @@ class CellConfig:
             )
         demos = hashlib.sha256()
         for file in self.demonstration_files():
-            demos.update(f"{file.name} {file.stat().st_size}\n".encode())
+            demos.update(f"{file.relative_to(self.demos)} {file.stat().st_size}\n".encode())
         content = {
             "checkpoint": hashlib.sha256(self.checkpoint.read_bytes()).hexdigest(),
             "demos": demos.hexdigest(),

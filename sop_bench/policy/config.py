@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -92,6 +92,21 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class TaskConfig:
+    """One of the tasks of a generalist.
+
+    Attributes:
+        name: Such as ``"restock/flat-shelf"``.
+        words: All words of its instructions, by which it is recognised (see `recogniser`).
+        labels: Names of the labels that its scenes have.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PolicyConfig:
     """Everything that fixes the shapes of a policy's weights, besides its vocabulary.
 
@@ -102,6 +117,7 @@ class PolicyConfig:
         labels: Name and length of each label of the grounding read-out, in order.
         pointing: Camera and label of each `pointer.Pointer`: the camera votes for that label cell by cell.
         network: Widths and depths.
+        tasks: Of a generalist; empty for a policy of one task, which need not tell tasks apart.
     """
 
     cameras: tuple[CameraSpec, ...]
@@ -110,6 +126,7 @@ class PolicyConfig:
     labels: tuple[tuple[str, int], ...] = ()
     pointing: tuple[tuple[str, str], ...] = ()
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    tasks: tuple[TaskConfig, ...] = ()
 
     @classmethod
     def for_robot(
@@ -117,15 +134,18 @@ class PolicyConfig:
         spec: RobotSpec,
         cameras: tuple[str, ...],
         labels: Mapping[str, int],
-        pointing: Mapping[str, str] | None = None,
+        pointing: Sequence[tuple[str, str]] = (),
         network: NetworkConfig | None = None,
+        tasks: Sequence[TaskConfig] = (),
     ) -> PolicyConfig:
         """The configuration that fits `spec`, reading the named cameras.
 
         Raises:
             ConfigurationError: The robot has no camera of that name, or no label to point at.
         """
-        for label in (pointing or {}).values():
+        for camera, label in pointing:
+            if camera not in cameras:
+                raise unknown_name("camera", camera, cameras, f"It is to point at {label!r}.")
             if label not in labels:
                 raise unknown_name("label", label, labels, "A camera can only point at what scenes label.")
         return cls(
@@ -133,8 +153,9 @@ class PolicyConfig:
             joint_names=spec.joint_names,
             proprioception_names=spec.proprioception_names,
             labels=tuple(labels.items()),
-            pointing=tuple((pointing or {}).items()),
+            pointing=tuple(pointing),
             network=network or NetworkConfig(),
+            tasks=tuple(tasks),
         )
 
     @property
@@ -151,14 +172,18 @@ class PolicyConfig:
 
     @property
     def feature_dim(self) -> int:
-        """F: the grounding outputs, as they are and magnified."""
-        return (1 + len(MAGNIFIED_SHARES)) * self.label_dim
+        """F: the grounding outputs, as they are and magnified; a generalist's end with its task, one-hot."""
+        return (1 + len(MAGNIFIED_SHARES)) * self.label_dim + len(self.tasks)
 
     @property
     def vector_dim(self) -> int:
         """The cameras' vectors and the instruction's, from which labels are read."""
         visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
         return visual_dim + self.network.language_dim
+
+    def pointed_at(self, camera: str) -> tuple[str, ...]:
+        """The labels that a camera points at, in order."""
+        return tuple(label for name, label in self.pointing if name == camera)
 
     def label_slice(self, name: str) -> slice:
         """Where the label called `name` stands among all labels."""
@@ -170,8 +195,11 @@ class PolicyConfig:
         raise unknown_name("label", name, (label for label, _ in self.labels))
 
     def save(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return asdict(self)
+        """Plain data, for JSON. One task is left unsaid, as in the files from before there were several."""
+        data = asdict(self)
+        if not self.tasks:
+            del data["tasks"]
+        return data
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> PolicyConfig:
@@ -188,6 +216,10 @@ class PolicyConfig:
                 labels=tuple((name, length) for name, length in data["labels"]),
                 pointing=tuple((camera, label) for camera, label in data["pointing"]),
                 network=NetworkConfig.load(data["network"]),
+                tasks=tuple(
+                    TaskConfig(task["name"], tuple(task["words"]), tuple(task["labels"]))
+                    for task in data.get("tasks", ())
+                ),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(

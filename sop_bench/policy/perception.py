@@ -40,12 +40,12 @@ class PerceptionConfig:
 
 @dataclass(frozen=True)
 class Localisation:
-    """How well a vector label of positions is read out, over a set of scenes.
+    """How well a label of one or more positions is read out, over a set of scenes.
 
     Attributes:
         identified: Share of scenes with less than 20 mm of horizontal error: a wrong product is further off.
         p50_mm, p90_mm: Horizontal error.
-        near_p90_mm: The same over scenes in which the labelled vector is shorter than 6 cm (NaN if none).
+        near_p90_mm: The same over positions that are labelled with less than 6 cm (NaN if none).
     """
 
     identified: float
@@ -79,7 +79,7 @@ def train_perception(
     images = {name: torch.from_numpy(scenes.images[name]) for name in policy.cameras}
     _set_statistics(encoder, "state", state)
     _set_statistics(encoder, "label", targets)
-    targets = (targets - encoder.label_mean) / encoder.label_scale
+    targets = (targets - encoder.label_mean) / encoder.label_scale  # (N, label_dim), NaN where it has none
     encoder.requires_grad_(True)
     parameters = list(encoder.parameters())
     optimiser = adamw(parameters, config.optimiser)
@@ -109,19 +109,29 @@ def train_perception(
 
 
 def _loss(config: PolicyConfig, sight: Sight, labels_z: Tensor) -> Tensor:
-    grounding = F.smooth_l1_loss(sight.labels, labels_z, beta=_LOSS_KNEE)
-    pointing = [
-        pointing_loss(sight.votes[camera], labels_z[:, config.label_slice(label)])
-        for camera, label in config.pointing
-    ]
+    """Mean over scenes; what a scene does not have does not count, and its other labels count the more.
+
+    So a scene weighs the same however many labels its task has.
+    """
+    known = ~labels_z.isnan()
+    labels_z = labels_z.nan_to_num(0.0)  # whatever stands there: it is given no weight
+    weight = known * (known.shape[1] / known.sum(dim=1, keepdim=True))
+    grounding = F.smooth_l1_loss(sight.labels, labels_z, beta=_LOSS_KNEE, reduction="none").mul(weight).mean()
+    pointing: list[Tensor] = []
+    for camera in sight.votes:
+        for votes, label in zip(sight.votes[camera], config.pointed_at(camera), strict=True):
+            place = config.label_slice(label)
+            loss = pointing_loss(votes, labels_z[:, place])
+            pointing.append(loss.where(known[:, place].all(dim=1), 0.0).mean())
     return _GROUNDING_WEIGHT * grounding + sum(pointing, start=torch.zeros(()))
 
 
 def localisation(policy: CompactVLA, scenes: Scenes, label: str, batch_size: int = 250) -> Localisation:
     """Accuracy of the position label called `label` on `scenes`, in float32 as the policy acts."""
-    read = read_labels(policy, scenes, batch_size)[label]
-    error_m = np.linalg.norm((read - scenes.labels[label])[:, :2], axis=1)
-    near = np.linalg.norm(scenes.labels[label], axis=1) < 0.06
+    truth_m = scenes.labels[label].reshape(-1, 3)
+    read_m = read_labels(policy, scenes, batch_size)[label].reshape(-1, 3)
+    error_m = np.linalg.norm((read_m - truth_m)[:, :2], axis=1)
+    near = np.linalg.norm(truth_m, axis=1) < 0.06
     return Localisation(
         identified=float((error_m < _IDENTIFIED_M).mean()),
         p50_mm=float(np.quantile(error_m, 0.5) * 1e3),
@@ -155,6 +165,7 @@ def label_lengths(scenes: Scenes) -> dict[str, int]:
 
 
 def _concatenated(config: PolicyConfig, scenes: Scenes) -> Tensor:
+    """(N, label_dim) float32 in the order of the configuration; NaN where a scene lacks a label."""
     if label_lengths(scenes) != dict(config.labels):
         raise ContractError(
             f"The scenes are labelled with {label_lengths(scenes)}; allowed for this policy: "
@@ -164,5 +175,11 @@ def _concatenated(config: PolicyConfig, scenes: Scenes) -> Tensor:
 
 
 def _set_statistics(encoder: VisionLanguageEncoder, name: str, values: Tensor) -> None:
-    encoder.get_buffer(f"{name}_mean").copy_(values.mean(dim=0))
-    encoder.get_buffer(f"{name}_scale").copy_(values.std(dim=0, correction=0) + 0.02)
+    """Mean and scale of each column of `values`, (N, d), over the scenes that have it."""
+    known = ~values.isnan()
+    mean, scale = encoder.get_buffer(f"{name}_mean"), encoder.get_buffer(f"{name}_scale")
+    for pattern in known.T.unique(dim=0):  # labels of the same scenes at once
+        columns = (pattern == known.T).all(dim=1)
+        having = values[pattern][:, columns]
+        mean[columns] = having.mean(dim=0)
+        scale[columns] = having.std(dim=0, correction=0) + 0.02

@@ -62,10 +62,10 @@ class Pointer(nn.Module):
 
 
 def pointing_loss(votes: Votes, label_z: Tensor) -> Tensor:
-    """Negative log-likelihood of labels (B, d) under the mixture, up to a constant; the mean over B."""
+    """Negative log-likelihood of each label (B, d) under its mixture, up to a constant, (B,)."""
     distance = (votes.position - label_z[:, None]).square().sum(dim=2).add(1e-6).sqrt() / _SPREAD
     distance = F.pad(distance, (0, 1), value=_NOTHING_DISTANCE)
-    return -torch.logsumexp(votes.log_weight - distance, dim=1).mean()
+    return -torch.logsumexp(votes.log_weight - distance, dim=1)
 
 
 def pointed(votes: Votes) -> Tensor:

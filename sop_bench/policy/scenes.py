@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -79,7 +79,7 @@ class Scenes:
         images: Camera name to (N, h, w, 3) uint8.
         instructions: (N,) texts.
         state: (N, P) float32 proprioception.
-        labels: Name to (N, d) float32.
+        labels: Name to (N, d) float32; NaN in the scenes of a task that does not have the label.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
@@ -91,15 +91,39 @@ class Scenes:
         return len(self.state)
 
     @classmethod
-    def joined(cls, parts: Sequence[Scenes]) -> Scenes:
-        """All scenes of `parts`, in order."""
-        first = parts[0]
-        return cls(
-            images={n: np.concatenate([part.images[n] for part in parts]) for n in first.images},
-            instructions=np.concatenate([part.instructions for part in parts]),
-            state=np.concatenate([part.state for part in parts]),
-            labels={n: np.concatenate([part.labels[n] for part in parts]) for n in first.labels},
-        )
+    def joined(cls, parts: Iterable[Scenes], count: int) -> Scenes:
+        """The `count` scenes of all `parts`, in order, with the images of the first and the labels of any.
+
+        Parts are taken one at a time: two copies of all images would not fit into a small machine.
+
+        Raises:
+            ConfigurationError: Two tasks call labels of different lengths by one name.
+        """
+        images: dict[str, NDArray[np.uint8]] = {}
+        labels: dict[str, NDArray[np.float32]] = {}
+        instructions: list[NDArray[np.str_]] = []
+        state: list[NDArray[np.float32]] = []
+        done = 0
+        for part in parts:
+            place = slice(done, done + len(part))
+            for name, values in part.images.items() if done == 0 else ():
+                images[name] = np.empty((count, *values.shape[1:]), np.uint8)
+            for name, array in images.items():
+                array[place] = part.images[name]
+            for name, values in part.labels.items():
+                if name not in labels:
+                    labels[name] = np.full((count, values.shape[1]), np.nan, np.float32)
+                if labels[name].shape[1] != values.shape[1]:
+                    raise ConfigurationError(
+                        f"Label {name!r} has {values.shape[1]} values in scenes like "
+                        f"{str(part.instructions[0])!r} and {labels[name].shape[1]} in others; allowed: "
+                        f"one length for all tasks that share a name. Rename it in one of the tasks."
+                    )
+                labels[name][place] = values
+            instructions.append(part.instructions)
+            state.append(part.state)
+            done += len(part)
+        return cls(images, np.concatenate(instructions), np.concatenate(state), labels)
 
 
 def render_scenes(request: SceneRequest) -> Scenes:
@@ -123,11 +147,21 @@ def render_scenes(request: SceneRequest) -> Scenes:
 
 
 def cached_scenes(request: SceneRequest, directory: Path) -> Path:
-    """The file of a shard in `directory`, rendered now if it is not there yet."""
+    """The file of a shard in `directory`, rendered now if it is missing, damaged, or lacks a camera."""
     path = directory / request.file_name
-    if not path.exists():
+    if not path.exists() or not set(request.cameras) <= _rendered_cameras(path):
         save_scenes(render_scenes(request), path)
     return path
+
+
+def _rendered_cameras(path: Path) -> set[str]:
+    """The cameras of a shard; none if it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            images = [name for name in file.namelist() if name.startswith("images.")]
+    except (OSError, zipfile.BadZipFile):
+        return set()
+    return {name.removeprefix("images.").removesuffix(".npy") for name in images}
 
 
 def save_scenes(scenes: Scenes, path: Path) -> None:
@@ -150,11 +184,17 @@ def save_scenes(scenes: Scenes, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_scenes(path: Path) -> Scenes:
-    """The scenes in `path`; raises `CorruptDataError` if it is damaged."""
+def load_scenes(path: Path, cameras: Sequence[str] | None = None) -> Scenes:
+    """The scenes in `path`, with the images of `cameras`, or of all that it holds.
+
+    Raises:
+        CorruptDataError: It is damaged, or lacks a camera.
+    """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            others = [name for name in file.files if not name.startswith("images.")]
+            wanted = file.files if cameras is None else [*others, *(f"images.{name}" for name in cameras)]
+            arrays = {name: file[name] for name in wanted}
         return Scenes(
             images={n.removeprefix("images."): a for n, a in arrays.items() if n.startswith("images.")},
             instructions=arrays["instructions"],
@@ -226,10 +266,10 @@ def _not_simulated(robot: str, ability: str) -> ConfigurationError:
 
 def request_facts(requests: Sequence[SceneRequest]) -> dict[str, object]:
     """What a checkpoint should say about the scenes it was trained on."""
-    first = asdict(requests[0])
+    first, tasks = asdict(requests[0]), list(dict.fromkeys(request.task for request in requests))
     return {
         "robot": first["robot"],
-        "task": first["task"],
+        **({"task": tasks[0]} if len(tasks) == 1 else {"tasks": tasks}),
         "split": first["split"],
         "cameras": list(first["cameras"]),
         "station_seeds": sorted({request.station_seed for request in requests}),

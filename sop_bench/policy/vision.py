@@ -7,7 +7,7 @@ what the action head sees, as the pointing outputs of a large model would be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -60,7 +60,7 @@ class FilmBlock(nn.Module):
 class CameraEncoder(nn.Module):
     """One camera: a strided stem, FiLM blocks at an eighth of the resolution, and a flattened grid.
 
-    A `Pointer` reads the same grid, if the configuration asks for one.
+    `Pointer`s read the same grid, one for each label that the configuration asks for.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class CameraEncoder(nn.Module):
         network: CameraNetwork,
         language_dim: int,
         pose_dim: int,
-        pointed_dim: int,
+        pointed_dims: Sequence[int],
     ):
         super().__init__()
         self.moves = pose_dim > 0
@@ -81,23 +81,27 @@ class CameraEncoder(nn.Module):
             FilmBlock(network.channels, kernel, condition_dim) for kernel in network.kernels
         )
         cells = _eighth(camera.height) * _eighth(camera.width)
-        self.attends = pointed_dim > 0 and not self.moves
+        self.attends = len(pointed_dims) > 0 and not self.moves
         self.grid = nn.Linear(network.channels, network.grid_channels)
-        looked_at = network.grid_channels if self.attends else cells * network.grid_channels
+        looked_at = network.grid_channels * (len(pointed_dims) if self.attends else cells)
         self.out = nn.Linear(looked_at, network.vector_dim)
-        self.pointer = Pointer(network.channels, cells, pose_dim, pointed_dim) if pointed_dim else None
+        pointers = [Pointer(network.channels, cells, pose_dim, length) for length in pointed_dims]
+        # The first has a name of its own: checkpoints from before there were several call it that.
+        self.pointer = pointers[0] if pointers else None
+        self.further_pointers = nn.ModuleList(pointers[1:])
 
-    def forward(self, image: Tensor, language: Tensor, pose: Tensor) -> tuple[Tensor, Votes | None]:
-        """(B, h, w, 3) uint8, (B, language_dim) and (B, pose_dim) to (B, vector_dim) and votes."""
+    def forward(self, image: Tensor, language: Tensor, pose: Tensor) -> tuple[Tensor, list[Votes]]:
+        """(B, h, w, 3) uint8, (B, language_dim) and (B, pose_dim) to (B, vector_dim) and all votes."""
         condition = torch.cat([language, pose], dim=1) if self.moves else language
         x = F.relu(self.reduce(F.relu(self._embed_pixels(image), inplace=True)), inplace=True)
         for block in self.blocks:
             x = block(x, condition)
         cells = F.relu(x.permute(0, 2, 3, 1).flatten(1, 2))  # (B, cells, channels)
-        votes = self.pointer(cells, pose) if self.pointer else None
+        first = [] if self.pointer is None else [self.pointer]
+        votes = [pointer(cells, pose) for pointer in (*first, *self.further_pointers)]
         grid = F.relu(self.grid(cells), inplace=True)
-        if self.attends and votes is not None:
-            return self.out(attended(votes, grid)), votes
+        if self.attends:
+            return self.out(torch.cat([attended(vote, grid) for vote in votes], dim=1)), votes
         return self.out(grid.flatten(1)), votes
 
     def _embed_pixels(self, image: Tensor) -> Tensor:
@@ -123,11 +127,11 @@ class Sight(NamedTuple):
 
     Attributes:
         labels: (B, label_dim) read-out of the labels, in z units.
-        votes: Camera name to its pointer's mixture.
+        votes: Camera name to the mixtures of its pointers, in the order of `PolicyConfig.pointed_at`.
     """
 
     labels: Tensor
-    votes: Mapping[str, Votes]
+    votes: Mapping[str, Sequence[Votes]]
 
 
 class VisionLanguageEncoder(nn.Module):
@@ -146,7 +150,11 @@ class VisionLanguageEncoder(nn.Module):
         self.pose = nn.Sequential(
             nn.Linear(config.state_dim, 2 * _POSE_DIM), nn.ReLU(), nn.Linear(2 * _POSE_DIM, _POSE_DIM)
         )
-        pointed_dims = {camera: dict(config.labels)[label] for camera, label in config.pointing}
+        lengths = dict(config.labels)
+        pointed_dims = {
+            camera.name: [lengths[label] for label in config.pointed_at(camera.name)]
+            for camera in config.cameras
+        }
         self.cameras = nn.ModuleDict(
             {
                 camera.name: CameraEncoder(
@@ -154,12 +162,12 @@ class VisionLanguageEncoder(nn.Module):
                     network.of_camera(camera.name),
                     network.language_dim,
                     _POSE_DIM if _moves(camera) else 0,
-                    pointed_dims.get(camera.name, 0),
+                    pointed_dims[camera.name],
                 )
                 for camera in config.cameras
             }
         )
-        pointed_dim = sum(length + 1 for length in pointed_dims.values())
+        pointed_dim = sum(length + 1 for dims in pointed_dims.values() for length in dims)
         seen_dim = config.vector_dim + _POSE_DIM + pointed_dim
         self.grounding = nn.Sequential(
             nn.Linear(seen_dim, network.grounding_dim),
@@ -177,6 +185,12 @@ class VisionLanguageEncoder(nn.Module):
         for name, length in (("state", config.state_dim), ("label", config.label_dim)):
             self.register_buffer(f"{name}_mean", torch.zeros(length))
             self.register_buffer(f"{name}_scale", torch.ones(length))
+        has_label = torch.zeros(len(config.tasks), config.label_dim)
+        for row, task in enumerate(config.tasks):
+            for name in task.labels:
+                has_label[row, config.label_slice(name)] = 1.0
+        self.register_buffer("has_label", has_label, persistent=False)
+        self.has_label: Tensor  # (tasks, label_dim)
 
     def embed_language(self, tokens: Tensor) -> Tensor:
         """(B, L) word ids to (B, language_dim)."""
@@ -192,30 +206,39 @@ class VisionLanguageEncoder(nn.Module):
         """
         pose = self.pose((state - self.state_mean) / self.state_scale)
         vectors: list[Tensor] = []
-        votes: dict[str, Votes] = {}
+        votes: dict[str, list[Votes]] = {}
         for name, encoder in self.cameras.items():
-            vector, vote = encoder(images[name], language, pose)
+            vector, votes[name] = encoder(images[name], language, pose)
             vectors.append(vector)
-            if vote is not None:
-                votes[name] = vote
         # Pointers learn from their own loss alone: that of the read-out would pull two candidates together.
-        places = [pointed(vote).detach() for vote in votes.values()]
+        places = [pointed(vote).detach() for mixtures in votes.values() for vote in mixtures]
         seen = [*(F.relu(vector) for vector in vectors), language, pose]
         hidden = self.grounding(torch.cat([*seen, *places], dim=1))
         labels = self.read_out(torch.cat([hidden, *places], dim=1))
         return Sight(labels.float(), votes)
 
-    def features(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
+    def features(
+        self, images: Mapping[str, Tensor], language: Tensor, state: Tensor, task: Tensor | None = None
+    ) -> Tensor:
         """(B, F) float32, of about zero mean and unit scale over the pretraining scenes.
 
         What is grounded, and nothing else: with the camera vectors beside it, thirty demonstrations were
         learnt by heart (success 0.02-0.27 where the labels alone gave 0.50). The labels are given as they are
         and magnified around zero: most of them are differences of positions, and the last centimetres of an
         approach decide over the grasp.
+
+        Args:
+            task: (B,) indices of a generalist's tasks. Labels that the task's scenes never had are zero: what
+                the read-out makes up for them would only be something to learn by heart.
         """
         coarse = self.see(images, language, state).labels
         from_zero = coarse + self.label_mean / self.label_scale
-        return torch.cat([coarse, *(from_zero.div(share).tanh() for share in MAGNIFIED_SHARES)], dim=1)
+        copies = [coarse, *(from_zero.div(share).tanh() for share in MAGNIFIED_SHARES)]
+        if task is None or not self.config.tasks:
+            return torch.cat(copies, dim=1)
+        has = self.has_label[task]
+        known = F.one_hot(task, len(self.config.tasks)).float()
+        return torch.cat([*(copy * has for copy in copies), known], dim=1)
 
     def labels(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
         """(B, label_dim) the read-out in the labels' own units, concatenated in the order of the config."""

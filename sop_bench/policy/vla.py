@@ -25,7 +25,8 @@ from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.flow import FlowHead
-from sop_bench.policy.normaliser import Normaliser
+from sop_bench.policy.normaliser import Normaliser, TaskNormaliser
+from sop_bench.policy.recogniser import Recogniser
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vision import VisionLanguageEncoder
 from sop_bench.robot import CameraSpec, Observation
@@ -59,10 +60,12 @@ class CompactVLA(nn.Module):
         with _seeded(generator):
             self.encoder = VisionLanguageEncoder(config, tokenizer.size)
             self.head = FlowHead(config)
-        self.normaliser = Normaliser(config.state_dim, config.joint_names, config.network.chunk_steps)
+        shapes = (config.state_dim, config.joint_names, config.network.chunk_steps)
+        self.normaliser = TaskNormaliser(len(config.tasks), *shapes) if config.tasks else Normaliser(*shapes)
+        self.recogniser = Recogniser(config.tasks, tokenizer)
         self.encoder.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.trainable_parameters("head")
-        self._language: OrderedDict[str, Tensor] = OrderedDict()
+        self._language: OrderedDict[str, tuple[Tensor, Tensor]] = OrderedDict()
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -92,11 +95,13 @@ class CompactVLA(nn.Module):
         state = self._checked_vector("proprioception", observation.proprioception, self.config.state_dim)
         commanded = self._checked_vector("commanded_rad", observation.commanded_rad, self.config.action_dim)
         with torch.inference_mode(), single_thread():
-            features = self.encoder.features(images, self._language_of(observation.instruction), state)
+            language, task = self._language_of(observation.instruction)
+            features = self.encoder.features(images, language, state, task)
             chunk_z = self.head.sample(
                 features, self.normaliser.state(state), self.normaliser.commanded(commanded)
             )
-            chunk_rad = self.normaliser.snap_grippers(self.normaliser.decode_chunk(chunk_z, commanded))
+            chunk_rad = self.normaliser.decode_chunk(chunk_z, commanded, task)
+            chunk_rad = self.normaliser.snap_grippers(chunk_rad, task)
         return chunk_rad[0].numpy()
 
     def encode(
@@ -140,7 +145,14 @@ class CompactVLA(nn.Module):
             tokens: (B, L) from `tokenizer`.
             state: (B, P) proprioception as observed; the encoder needs the pose to read a wrist camera.
         """
-        return self.encoder.features(images, self.encoder.embed_language(tokens), state)
+        task = self.recogniser(tokens)
+        return self.encoder.features(images, self.encoder.embed_language(tokens), state, task)
+
+    def task_of(self, features: Tensor) -> Tensor:
+        """(B,) which of its tasks each of the features (B, F) is of; zero for a policy of one task."""
+        if not self.config.tasks:
+            return torch.zeros(len(features), dtype=torch.int64)
+        return features[:, -len(self.config.tasks) :].argmax(dim=1)
 
     # ------------------------------------------------------------------------------------ training
 
@@ -162,7 +174,7 @@ class CompactVLA(nn.Module):
             features,
             self.normaliser.state(batch.state),
             self.normaliser.commanded(batch.commanded_rad),
-            self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad),
+            self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad, self.task_of(features)),
             batch.valid,
             generator,
         )
@@ -205,14 +217,16 @@ class CompactVLA(nn.Module):
 
     # -------------------------------------------------------------------------------------- checks
 
-    def _language_of(self, instruction: str) -> Tensor:
-        vector = self._language.get(instruction)
-        if vector is None:
-            vector = self.encoder.embed_language(self.tokenizer([instruction]))
+    def _language_of(self, instruction: str) -> tuple[Tensor, Tensor]:
+        """The vector of an instruction and the index of its task, (1, language_dim) and (1,)."""
+        known = self._language.get(instruction)
+        if known is None:
+            tokens = self.tokenizer([instruction])
+            known = self.encoder.embed_language(tokens), self.recogniser(tokens)
             if len(self._language) >= _REMEMBERED_INSTRUCTIONS:
                 self._language.popitem(last=False)
-            self._language[instruction] = vector
-        return vector
+            self._language[instruction] = known
+        return known
 
     def _checked_vector(self, what: str, values: NDArray[np.floating], length: int) -> Tensor:
         vector = np.asarray(values, np.float32)

@@ -20,7 +20,7 @@ from sop_bench.robot import Split, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.supervision.demonstrator import DemonstratorConfig, PushingPolicy
 
-_CONFIG_FILE = "demonstrations.json"
+COLLECTION_FILE = "demonstrations.json"  # says what a folder of demonstrations holds
 _SEED_STRIDE = 1_000_000  # scene seeds of different collections never meet
 
 
@@ -55,6 +55,10 @@ class DemonstrationProgress:
     kept: int
     failed: int
     robot_hours: float
+
+    def __add__(self, other: DemonstrationProgress) -> DemonstrationProgress:
+        hours = self.robot_hours + other.robot_hours
+        return DemonstrationProgress(self.kept + other.kept, self.failed + other.failed, hours)
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,12 @@ def collect_demonstrations(
 
 
 def demonstration_files(directory: Path) -> list[Path]:
-    """The kept demonstrations of a collection, in order.
+    """The kept demonstrations of a collection, or of all collections of a mixture, in order.
 
     Raises:
         ConfigurationError: There are none.
     """
-    files = sorted(directory.glob("demo-*.parquet"))
+    files = sorted(directory.rglob("demo-*.parquet"))
     if not files:
         raise ConfigurationError(
             f"No demonstrations in {directory}; expected files demo-*.parquet. Make some with "
@@ -124,7 +128,12 @@ def _check(config: DemonstrationConfig) -> None:
 def _claim(config: DemonstrationConfig, directory: Path) -> None:
     """Write the configuration, or check that the one already there allows going on."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / _CONFIG_FILE
+    if any(directory.glob(f"*/{COLLECTION_FILE}")):
+        raise ConfigurationError(
+            f"{directory} holds a mixture: a collection for each of several tasks; allowed here: an empty "
+            f"folder, or a single collection. Choose another folder, or one inside it."
+        )
+    path = directory / COLLECTION_FILE
     mine = json.loads(json.dumps(asdict(config)))
     if path.exists():
         theirs = json.loads(path.read_text())
@@ -170,15 +179,17 @@ def demonstrate(config: DemonstrationConfig, index: int, directory: Path) -> _At
     except CorruptDataError:
         path.unlink(missing_ok=True)
     robot = robot_for(config.robot, config.station_seeds[index % len(config.station_seeds)])
+    task = config.tasks[index % len(config.tasks)]
     request = EpisodeRequest(
-        task=config.tasks[index % len(config.tasks)],
+        task=task,
         seed=config.seed * _SEED_STRIDE + index,
         split=config.split,
         rng_seed=config.seed,
         pixels="all",
         cameras=config.cameras or tuple(camera.name for camera in robot.spec.cameras),
         run_id=f"demos-{config.seed}",
-        episode_id=f"demos-{config.seed}-{index:06d}",
+        # With the task: a learner takes each episode id once, and a mixture has several collections.
+        episode_id=f"demos-{task.replace('/', '-')}-{config.seed}-{index:06d}",
     )
     episode = run_episode(robot, PushingPolicy(robot), request, config.demonstrator.build())
     if episode.header.success:

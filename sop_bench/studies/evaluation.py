@@ -2,6 +2,7 @@
 
 Always ungated: a supervisor that over-fires says nothing about success. Each episode index is owned once, so
 that 200 episodes are 200 distinct scenes, and the same scenes for every checkpoint, which pairs comparisons.
+A generalist is evaluated task by task: a mean over tasks hides the one that it cannot do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sop_bench.episode import Episode
-from sop_bench.errors import unknown_name
+from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.engine import Engine
 from sop_bench.fleet.warm import policy_for, robot_for
 from sop_bench.policy.base import Policy
@@ -61,7 +62,7 @@ class EvaluationConfig:
 class EvaluationReport:
     """One row per episode, and what follows from them.
 
-    `rows` has the columns index, station_seed, seed, instruction, given_instruction, outcome, reason
+    `rows` has the columns task, index, station_seed, seed, instruction, given_instruction, outcome, reason
     and duration_s.
     """
 
@@ -91,9 +92,30 @@ class EvaluationReport:
         """RECAP's throughput: successful episodes per hour, without resets."""
         return 3600 * self.successes / self.robot_s
 
-    def reasons(self) -> dict[str, int]:
-        """How often episodes ended for each reason, most frequent first."""
-        return {str(reason): count for reason, count in Counter(self.rows["reason"].tolist()).most_common()}
+    def reasons(self, *, of_failures: bool = False) -> dict[str, int]:
+        """How often episodes, or only those without success, ended for each reason, most frequent first."""
+        failed = self.rows["outcome"].to_numpy() != Outcome.SUCCESS
+        reasons = self.rows["reason"].to_numpy()[failed] if of_failures else self.rows["reason"].to_numpy()
+        return {str(reason): count for reason, count in Counter(reasons.tolist()).most_common()}
+
+
+def trained_tasks(checkpoint: Path) -> tuple[str, ...]:
+    """The tasks that a checkpoint was pretrained for.
+
+    Raises:
+        ConfigurationError: There is no such checkpoint, or it does not say.
+        CorruptDataError: It is damaged.
+    """
+    from sop_bench.policy.checkpoint import load_checkpoint
+
+    facts = load_checkpoint(checkpoint).facts
+    tasks = tuple(facts.get("tasks") or [facts[name] for name in ("task",) if name in facts])
+    if not tasks:
+        raise ConfigurationError(
+            f"{checkpoint} does not say what it was trained for; allowed: checkpoints of `sop-bench "
+            f"pretrain`, or any with tasks named. Name them with --task."
+        )
+    return tasks
 
 
 def evaluate(
@@ -129,6 +151,7 @@ def evaluate_one(config: EvaluationConfig, index: int) -> dict[str, Any]:
     robot = robot_for(config.robot, station_seed)
     given, episode = _run(config, index, robot)
     return {
+        "task": config.task,
         "index": index,
         "station_seed": station_seed,
         "seed": episode.header.seed,

@@ -19,10 +19,11 @@ from sop_bench.studies.demos import (
     collect_demonstrations,
     demonstration_files,
 )
+from sop_bench.studies.mixture import MixtureConfig, collect_mixture
 from sop_bench.supervision.demonstrator import DemonstratorConfig
 
 
-def demonstrations_of(checkpoint: Path) -> DemonstrationConfig:
+def demonstrations_of(checkpoint: Path) -> DemonstrationConfig | MixtureConfig:
     """How the demonstrations of `checkpoint` were made.
 
     Raises:
@@ -39,16 +40,17 @@ def demonstrations_of(checkpoint: Path) -> DemonstrationConfig:
     return demonstration_config(facts)
 
 
-def demonstration_config(facts: Mapping[str, Any]) -> DemonstrationConfig:
+def demonstration_config(facts: Mapping[str, Any]) -> DemonstrationConfig | MixtureConfig:
     """The configuration in a checkpoint's facts, which JSON has turned into plain lists and objects."""
-    known = {field.name for field in fields(DemonstrationConfig)}
+    kind = MixtureConfig if "family_hours" in facts else DemonstrationConfig
+    known = {field.name for field in fields(kind)}
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in facts.items()
         if name in known
     }
     values["demonstrator"] = DemonstratorConfig(**facts["demonstrator"])
-    return DemonstrationConfig(**values)
+    return kind(**values)
 
 
 def offline_demonstrations(
@@ -71,5 +73,6 @@ def offline_demonstrations(
         return directory
     config = demonstrations_of(checkpoint)
     folder = Path("runs") / "demonstrations" / checkpoint.stem
-    collect_demonstrations(config, folder, engine, lambda done: on_progress(config.robot_hours, done))
+    collect = collect_mixture if isinstance(config, MixtureConfig) else collect_demonstrations
+    collect(config, folder, engine, lambda done: on_progress(config.robot_hours, done))
     return folder

@@ -29,12 +29,13 @@ from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
 from sop_bench.policy.optimisation import OptimiserConfig
 from sop_bench.studies import records
 from sop_bench.studies.cells import cell_config, demonstrations, effect, telling
+from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import demonstration_files
 from sop_bench.studies.fleet_study import FleetStudy, minutes, settings
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import configuration, finish_manifest, start_manifest, write_json
 from sop_bench.studies.paper import TARGET
-from sop_bench.studies.pretrain import CloningConfig, behaviour_cloning, with_encoder_of
+from sop_bench.studies.pretrain import with_encoder_of
 from sop_bench.studies.running import WORK, CellRunner, claim, run_cells
 from sop_bench.studies.sweep_figure import draw_sweep
 from sop_bench.studies.sweep_summary import FULL, Sweep, scale_of, summarise
@@ -222,7 +223,7 @@ def clone_job(
         return output
     generator = torch.Generator().manual_seed(seed)
     policy, facts = with_encoder_of(checkpoint, generator)
-    loss = behaviour_cloning(policy, files, cloning, generator)
+    loss = behaviour_cloning(policy, files, cloning, generator).loss
     # The demonstrations that the checkpoint names are not this policy's.
     kept = {name: value for name, value in facts.items() if name not in ("demonstrations", "cloning")}
     made = {"fraction": fraction, "demonstrations": len(files), "seed": seed, "final_loss": loss}

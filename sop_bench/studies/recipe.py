@@ -1,0 +1,128 @@
+"""The recipe of a pretrained policy, as plain data: of one task, or of a generalist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.policy.config import NetworkConfig
+from sop_bench.policy.perception import PerceptionConfig
+from sop_bench.robot import HasLabelledScenes, make_robot
+from sop_bench.studies.cloning import CloningConfig
+from sop_bench.studies.demos import DemonstrationConfig
+from sop_bench.studies.mixture import MixtureConfig, profile_hours
+
+Pointing = tuple[tuple[str, str], ...]
+
+# What each camera points at, as far as a policy's tasks have it. Positions that stand in the picture for the
+# front camera, seen from the hand for the cameras on the wrists.
+POINTING: Pointing = (
+    ("front", "target_xyz"),  # restocking: the named product
+    ("front", "handle_xyz"),  # the freezer's lid
+    ("front", "far_tabs_xyz"),  # cloth
+    ("front", "edges_xyz"),  # the flaps of a box
+    ("wrist_left", "handle_minus_left_tcp"),
+    ("wrist_left", "left_tab_minus_tcp"),
+    ("wrist_left", "edges_minus_left_tip"),
+    ("wrist_right", "target_minus_tcp"),
+    ("wrist_right", "right_tab_minus_tcp"),
+    ("wrist_right", "edges_minus_right_tip"),
+)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A pretrained policy, from nothing.
+
+    Attributes:
+        robot, tasks: What to pretrain for; several tasks make a generalist.
+        cameras: What the policy sees, whatever the task.
+        pointing: Cameras and the labels that they point at.
+        station_seeds: Stations whose scenes are rendered.
+        stills, moments: Scenes of each kind (see `sop_bench.policy.scenes`), in equal parts of every
+            task, each rounded up to whole shards. All are held in memory: 1000 with three cameras take 55 MB.
+        probe_station_seeds: Stations never trained on, whose held-out scenes measure the encoder.
+        probe_scenes: Of each task and kind.
+        demonstrations: The offline data; few, so that post-training has something to do.
+        network, perception, cloning: See there.
+        seed: Of everything.
+    """
+
+    robot: str = "so101"
+    tasks: tuple[str, ...] = ("restock/flat-shelf",)
+    cameras: tuple[str, ...] = ("front", "wrist_right")
+    pointing: Pointing = (("front", "target_xyz"), ("wrist_right", "target_minus_tcp"))
+    station_seeds: tuple[int, ...] = tuple(range(1, 13))
+    stills: int = 72_000
+    moments: int = 24_000
+    shard_scenes: int = 1000
+    probe_station_seeds: tuple[int, ...] = (101, 102)
+    probe_scenes: int = 1000
+    demonstrations: DemonstrationConfig | MixtureConfig = field(
+        default_factory=lambda: DemonstrationConfig(robot_hours=0.02)
+    )
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
+    cloning: CloningConfig = field(default_factory=CloningConfig)
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ConfigurationError(
+                f"PretrainConfig.tasks is {self.tasks}; allowed: one or more names, each once."
+            )
+
+
+def recipe_for(
+    tasks: Sequence[str],
+    *,
+    robot: str = "so101",
+    profile: str = "desk",
+    robot_hours: float | None = None,
+    seed: int = 0,
+) -> PretrainConfig:
+    """The recipe for these tasks: which cameras it needs and what they point at follows from their labels.
+
+    Args:
+        profile: Chooses the hours of demonstrations of several tasks, in the paper's proportions.
+        robot_hours: Of all demonstrations together; by default those of the profile, or of the shipped policy
+            for one task.
+
+    Raises:
+        ConfigurationError: Unknown robot, task or profile, or a robot that cannot pose scenes.
+    """
+    tasks, hours = tuple(tasks), profile_hours(profile)
+    offered, labels = _labels(robot, tasks)
+    pointing = tuple((camera, label) for camera, label in POINTING if label in labels and camera in offered)
+    pointed_with = {camera for camera, _ in pointing} or set(offered)
+    cameras = tuple(name for name in offered if name in pointed_with)
+    config = PretrainConfig(robot=robot, tasks=tasks, cameras=cameras, pointing=pointing, seed=seed)
+    if len(tasks) == 1:
+        demonstrations = replace(
+            PretrainConfig().demonstrations, robot=robot, tasks=tasks, seed=seed, cameras=cameras
+        )
+        if robot_hours is not None:
+            demonstrations = replace(demonstrations, robot_hours=robot_hours)
+        return replace(config, demonstrations=demonstrations)
+    hours = hours if robot_hours is None else robot_hours
+    mixture = MixtureConfig(robot=robot, tasks=tasks, robot_hours=hours, seed=seed, cameras=cameras)
+    return replace(config, demonstrations=mixture)
+
+
+def _labels(name: str, tasks: Sequence[str]) -> tuple[tuple[str, ...], set[str]]:
+    """The robot's cameras, and all labels of the tasks."""
+    with make_robot(name, station_seed=1) as robot:
+        for task in tasks:
+            if task not in robot.spec.tasks:
+                raise unknown_name("task", task, robot.spec.tasks)
+        if not isinstance(robot, HasLabelledScenes):
+            raise ConfigurationError(
+                f"Robot {name!r} cannot pose random scenes (labelled_scene); allowed for pretraining: "
+                f"simulated robots that can. Pretrain in simulation, or start from a shipped checkpoint."
+            )
+        rng = np.random.default_rng(0)
+        labels = {label for task in tasks for label in robot.labelled_scene(task, rng).labels}
+        return tuple(camera.name for camera in robot.spec.cameras), labels
