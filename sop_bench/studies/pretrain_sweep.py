@@ -268,11 +268,13 @@ def _runner(
 def _own_folder(files: Sequence[Path], folder: Path) -> Path:
     """Copies of `files` in a folder that holds nothing else: a fleet takes its offline data by folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for stray in {path.name for path in folder.iterdir()} - {file.name for file in files}:
+    # The collections of a mixture, a folder each, number their files alike.
+    names = {f"demo-{file.parent.name}-{file.name.removeprefix('demo-')}": file for file in files}
+    for stray in {path.name for path in folder.iterdir()} - names.keys():
         (folder / stray).unlink()
-    for file in files:
-        if not (folder / file.name).exists():
-            part = folder / f".{file.name}.part"
+    for name, file in names.items():
+        if not (folder / name).exists():
+            part = folder / f".{name}.part"
             shutil.copyfile(file, part)
-            part.replace(folder / file.name)
+            part.replace(folder / name)
     return folder.resolve()
