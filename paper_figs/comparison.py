@@ -11,5 +11,8 @@ from sop_bench.studies.compare_figure import draw_comparison
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
     records = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "results" / "compare"
+    if not (records / "evaluations.parquet").exists():
+        print(f"no records in {records}; sop-bench compare --output {records} makes them", file=sys.stderr)
+        sys.exit(0 if len(sys.argv) == 1 else 2)  # nothing to redraw is no failure of `make figures`
     for path in draw_comparison(load_comparison(records), records / "comparison"):
         print(path)

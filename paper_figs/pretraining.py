@@ -11,5 +11,11 @@ from sop_bench.studies.sweep_figure import draw_sweep
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
     records = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "results" / "pretrain-sweep"
+    if not (records / "evaluations.parquet").exists():
+        print(
+            f"no records in {records}; sop-bench pretrain-sweep --output {records} makes them",
+            file=sys.stderr,
+        )
+        sys.exit(0 if len(sys.argv) == 1 else 2)  # nothing to redraw is no failure of `make figures`
     for path in draw_sweep(load_sweep(records), records / "pretraining"):
         print(path)
