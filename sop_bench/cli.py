@@ -10,15 +10,22 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from sop_bench import cli_tasks
+from sop_bench import cli_studies, cli_tasks
 from sop_bench.cli_common import (
+    DEFAULT_TASK,
     Adapter,
+    CheckpointOption,
+    Demos,
+    Fresh,
+    Latency,
+    Profile,
     Workers,
     again,
     err,
     interruptible,
     out,
     task_names,
+    whole_numbers,
     worker_count,
 )
 from sop_bench.errors import ConfigurationError, SopBenchError
@@ -33,20 +40,9 @@ app = typer.Typer(
 Task = Annotated[str, typer.Option(help="One of the robot's tasks.")]
 Tasks = Annotated[str, typer.Option("--tasks", "--task", help="Tasks of the robot, with commas, or all.")]
 Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
-CheckpointOption = Annotated[
-    Path | None, typer.Option(help="Pretrained policy; by default the one that is shipped.")
-]
-Demos = Annotated[
-    Path | None,
-    typer.Option(help="Demonstrations; by default those of the checkpoint, made again when missing."),
-]
-Profile = Annotated[str, typer.Option(help="smoke (a minute), desk (minutes on two cores) or paper (hours).")]
-Latency = Annotated[str, typer.Option(help="Upload and publish delays: field (as measured) or zero.")]
-Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Delete or resume what --output holds.")]
-
-DEFAULT_TASK = "restock/flat-shelf"
 
 app.add_typer(cli_tasks.app)
+app.add_typer(cli_studies.app)
 
 
 def main() -> None:
@@ -57,15 +53,6 @@ def main() -> None:
         title = "Cannot go on" if isinstance(error, ConfigurationError) else type(error).__name__
         err.print(Panel(Text(str(error)), title=title, title_align="left", border_style="red"))
         sys.exit(2)
-
-
-def _whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(
-            f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
-        ) from None
 
 
 # ------------------------------------------------------------------------------------------- what is there
@@ -302,7 +289,7 @@ def scale(
 
     setting = cells.Setting(adapter, task, checkpoint, demos, latency)
     numbers = None if seeds is None else tuple(range(seeds))
-    study = cells.study(setting, profile, _whole_numbers(robots, "--robots"), seeds=numbers, target=target)
+    study = cells.study(setting, profile, whole_numbers(robots, "--robots"), seeds=numbers, target=target)
     directory = output or Path(f"runs/scale-{profile}")
     with interruptible(again()):
         summary = cells.scale(study, directory, workers=worker_count(workers), fresh=fresh, console=out)

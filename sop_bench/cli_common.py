@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,18 @@ err = Console(stderr=True)
 
 Adapter = Annotated[str, typer.Option(help="Registered robot; `sop-bench robots` lists them.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; by default one for each core.")]
+CheckpointOption = Annotated[
+    Path | None, typer.Option(help="Pretrained policy; by default the one that is shipped.")
+]
+Demos = Annotated[
+    Path | None,
+    typer.Option(help="Demonstrations; by default those of the checkpoint, made again when missing."),
+]
+Profile = Annotated[str, typer.Option(help="smoke (a minute), desk (minutes on two cores) or paper (hours).")]
+Latency = Annotated[str, typer.Option(help="Upload and publish delays: field (as measured) or zero.")]
+Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Delete or resume what --output holds.")]
+
+DEFAULT_TASK = "restock/flat-shelf"
 
 
 @contextmanager
@@ -59,6 +72,16 @@ def task_names(text: str, adapter: str) -> tuple[str, ...]:
             f"all. Choose among {', '.join(offered)}."
         )
     return tuple(names)
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """The numbers in an option such as ``1,2,4``; raises `ConfigurationError` for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
+        ) from None
 
 
 def worker_count(given: int | None) -> int:

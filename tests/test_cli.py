@@ -13,7 +13,17 @@ from typer.testing import CliRunner
 
 from sop_bench import cli, doctor
 
-COMMANDS = ("doctor", "robots", "demos", "pretrain", "eval", "posttrain", "scale")
+COMMANDS = (
+    "doctor",
+    "robots",
+    "demos",
+    "pretrain",
+    "eval",
+    "posttrain",
+    "scale",
+    "compare",
+    "pretrain-sweep",
+)
 
 
 @pytest.fixture
@@ -62,8 +72,13 @@ def test_help_imports_nothing_heavy():
         (("scale", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
         (("posttrain", "--profile", "big"), "Allowed: desk, paper, smoke"),
         (("posttrain", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
+        (("compare", "--profile", "desc"), "Did you mean 'desk'? Allowed: desk, paper, smoke"),
+        (("compare", "--rounds", "7"), "divides the 7200 gradient steps"),
+        (("compare", "--tasks", "restock/flat-shelf,fold"), "Unknown task 'fold'"),
+        (("pretrain-sweep", "--fractions", "1/8,half"), "'half' is no fraction"),
+        (("pretrain-sweep", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
         (("demos", "--output", "x", "--adapter", "so100"), "Did you mean 'so101'?"),
-        (("demos", "--output", "x", "--task", "fold"), "Allowed: restock/flat-shelf"),
+        (("demos", "--output", "x", "--task", "fold"), "restock/flat-shelf"),
         (("demos", "--output", "x", "--tasks", ","), "allowed: different tasks with commas between, or all"),
         (("pretrain", "--output", "x", "--task", "restock/flatshelf"), "Did you mean 'restock/flat-shelf'?"),
         (("pretrain", "--output", "x", "--tasks", "restock/flat-shelf,restock/flat-shelf"), "name one twice"),
@@ -80,7 +95,8 @@ def test_a_mistake_gives_one_message_with_what_is_allowed_and_exit_code_two(
     # The shipped policy is not what these are about.
     present = tmp_path / "present.safetensors"
     present.write_bytes(b"")
-    monkeypatch.setattr("sop_bench.studies.cells.SHIPPED_CHECKPOINT", present)
+    for module in ("cells", "fleet_study"):
+        monkeypatch.setattr(f"sop_bench.studies.{module}.SHIPPED_CHECKPOINT", present)
     extra = () if "--workers" in arguments else ("--workers", "0")
     code, shown = run(*arguments, *extra)
     assert code == 2

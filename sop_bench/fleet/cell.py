@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.fleet.jobs import SupervisorConfig
-from sop_bench.fleet.latency import FIELD, LatencyProfile
+from sop_bench.fleet.latency import FIELD, ZERO, LatencyProfile
 from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.learner.sampler import SamplerConfig
 from sop_bench.posttrain.base import Algorithm
@@ -21,6 +21,7 @@ from sop_bench.supervision.operator import OperatorConfig
 
 # What may differ when a cell is resumed: files may have moved, as long as their content is the same.
 _FREE = frozenset({"checkpoint", "demos"})
+ROUNDING_S = 1e-6  # so that a span which ends with the run is not lost to a sum of floats
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,33 @@ class EvaluationPlan:
     split: Split = "test"
     station_seeds: tuple[int, ...] = (1, 2, 3, 4)
     chunk: int = 20
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Post-training as it was before SOP: collect a round, train, deploy, and again.
+
+    Through a whole round the robots act with the version that the round before ended with. Then they wait:
+    until everything they finished has been uploaded, the learner has taken the round's gradient steps, and
+    each of them has the new version. That is the form of the paper's baseline (collect, train, redeploy); its
+    numbers of rounds, data and hours of attention are not reported. Training goes on from the weights of the
+    round before, on demonstrations and all rounds so far, because starting again from the checkpoint would
+    waste the gradient steps of all rounds but the last.
+
+    While robots wait, the fleet's clock stands. It counts the time in which robots are used, so equal clocks
+    are equal robot-hours and, learner speeds being equal, equal gradient steps at the end of every round; on
+    a wall, the fleet in rounds would take twice as long. An episode that is under way when a round ends is
+    finished with the weights it began with, and is trained on at the end of the next round.
+
+    Attributes:
+        count: Equally long rounds in the whole duration.
+        attention_s: Operator-seconds that may have been charged by the end of each round. Once they are,
+            robots run unsupervised until the next round begins; an episode then under way is not cut, so
+            the cap is exceeded by one episode of each robot at most. Empty for no cap.
+    """
+
+    count: int
+    attention_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +90,7 @@ class CellConfig:
         learner_steps_per_s: Speed of the learner.
         learner_start_s: When the learner begins.
         publish_every: Learner steps in a span; each ends with a new version.
+        rounds: Collect, train and deploy in turns instead of at once; a span is then a whole round.
         execute_steps: Steps of a chunk executed before the policy is asked again.
         supervisor: How operators behave; ``None`` for nobody.
         pixels: Images kept with online episodes: of the frames the algorithm trains on, or of all.
@@ -86,6 +115,7 @@ class CellConfig:
     learner_steps_per_s: float = 1.0
     learner_start_s: float = 0.0
     publish_every: int = 25
+    rounds: Rounds | None = None
     execute_steps: int = 4
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
     supervisor: SupervisorConfig | None = field(default_factory=OperatorConfig)
@@ -113,6 +143,19 @@ class CellConfig:
         rising = all(a < b for a, b in pairwise(times))
         inside = not times or (times[0] >= 0 and times[-1] <= self.duration_s)
         self._check("evaluation", rising and inside, "rising times between 0 and duration_s")
+        if self.rounds is not None:
+            self._check_rounds(self.rounds)
+
+    def _check_rounds(self, rounds: Rounds) -> None:
+        self._check("learner_start_s", self.learner_start_s == 0, "0 with rounds, which say when it trains")
+        steps = self.learner_steps
+        self._check(
+            "rounds",
+            rounds.count >= 1 and steps > 0 and steps % rounds.count == 0,
+            f"a count that divides the {steps} gradient steps of this duration",
+        )
+        capped = len(rounds.attention_s)
+        self._check("rounds", capped in (0, rounds.count), "attention_s for every round, or for none")
 
     def _check(self, name: str, allowed: bool, what: str) -> None:
         if not allowed:
@@ -120,8 +163,31 @@ class CellConfig:
 
     @property
     def span_s(self) -> float:
-        """How long the learner takes for the steps between two versions."""
+        """Time between two versions: what the learner takes for the steps between them, or a round."""
+        if self.rounds is not None:
+            return self.duration_s / self.rounds.count
         return self.publish_every / self.learner_steps_per_s
+
+    @property
+    def span_steps(self) -> int:
+        """Gradient steps between two versions."""
+        return self.learner_steps // self.rounds.count if self.rounds is not None else self.publish_every
+
+    @property
+    def learner_steps(self) -> int:
+        """Gradient steps of the whole run, in rounds or not: those of all spans that end within it."""
+        span_s = self.publish_every / self.learner_steps_per_s
+        return int((self.duration_s - self.learner_start_s + ROUNDING_S) // span_s) * self.publish_every
+
+    @property
+    def delays(self) -> LatencyProfile:
+        """What data and weights take on the fleet's clock, which stands while rounds wait for them."""
+        return self.latency if self.rounds is None else ZERO
+
+    def round_at(self, time_s: float) -> int:
+        """Number of the round, from 0, that a time belongs to; only with rounds."""
+        assert self.rounds is not None
+        return min(int(time_s // self.span_s), self.rounds.count - 1)
 
     def station_of(self, robot: int) -> int:
         return self.station_seeds[robot % len(self.station_seeds)]
@@ -154,6 +220,8 @@ class CellConfig:
             ConfigurationError: A file is missing.
         """
         settings = {name: value for name, value in plain(self).items() if name not in _FREE}
+        if self.rounds is None:
+            del settings["rounds"]  # younger than other settings: runs without it keep the names they had
         if not self.checkpoint.exists():
             raise ConfigurationError(
                 f"No checkpoint at {self.checkpoint}. Make one with `sop-bench pretrain`."

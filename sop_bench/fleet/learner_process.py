@@ -9,11 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from sop_bench.fleet.cell import ROUNDING_S, Rounds
 from sop_bench.fleet.shared import Events, Fleet
 from sop_bench.fleet.spans import Arrival, LearnerJob, Span, SpanJob, SpanResult, train_span_job
 from sop_bench.fleet.tables import LearnerRow, VersionRow
-
-_ROUNDING_S = 1e-6  # so that a span which ends with the run is not lost to a sum of floats
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,31 @@ class LearnerProcess:
 
     def run(self) -> Events:
         config, clock = self._fleet.config, self._fleet.clock
+        if config.rounds is not None:
+            yield from self._run_in_rounds(config.rounds)
+            return
         yield clock.timeout(config.learner_start_s)
-        while clock.now + config.span_s <= config.duration_s + _ROUNDING_S:
+        while clock.now + config.span_s <= config.duration_s + ROUNDING_S:
             # What has arrived when a span begins is what it trains on: known now, so it can be computed now.
-            span = Span(self.version + 1, clock.now, tuple(self._inbox))
-            self._inbox.clear()
+            span = self._next_span()
             future = self._submit(span)
             yield clock.timeout(config.span_s)
             self._publish(_Trained(span, clock.now, future.result()))
             self._fleet.tell()
+
+    def _run_in_rounds(self, rounds: Rounds) -> Events:
+        """Train when a round has ended, while the clock stands: see `Rounds`."""
+        config, clock = self._fleet.config, self._fleet.clock
+        for number in range(1, rounds.count + 1):
+            yield clock.timeout(config.duration_s * number / rounds.count - clock.now)
+            span = self._next_span()
+            self._publish(_Trained(span, clock.now, self._submit(span).result()))
+            self._fleet.tell()
+
+    def _next_span(self) -> Span:
+        span = Span(self.version + 1, self._fleet.clock.now, tuple(self._inbox))
+        self._inbox.clear()
+        return span
 
     def _submit(self, span: Span) -> Future[SpanResult]:
         fleet, config = self._fleet, self._fleet.config
@@ -137,7 +152,7 @@ class LearnerProcess:
         self._unsaved.append(span)
         output = fleet.update_file(span.number)
         assert output is not None  # only version 0 has none
-        job = SpanJob(self._job, tuple(self._unsaved), config.publish_every, output, config.save_every)
+        job = SpanJob(self._job, tuple(self._unsaved), config.span_steps, output, config.save_every)
         return fleet.journal.future(
             f"span/{span.number}",
             SpanResult.from_json,
@@ -160,10 +175,11 @@ class LearnerProcess:
                 frames=ingested.frames,
                 problem=ingested.problem,
             )
-        first_step = result.learner_step - config.publish_every + 1
+        first_step = result.learner_step - config.span_steps + 1
+        steps_per_s = math.inf if config.rounds is not None else config.learner_steps_per_s
         for episode_id, step in result.first_sampled.items():
             if episode_id in self._fates:  # demonstrations are sampled too
-                at_s = span.started_s + (step - first_step) / config.learner_steps_per_s
+                at_s = span.started_s + (step - first_step) / steps_per_s
                 self._fates[episode_id] = replace(self._fates[episode_id], first_sampled_s=at_s)
 
     def _prune(self, trained: _Trained) -> None:

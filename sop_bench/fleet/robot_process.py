@@ -70,7 +70,7 @@ class RobotProcess:
 
     def _claim_operator(self) -> Generator[simpy.Event, Any, Request | None]:
         config, operators = self._fleet.config, self._fleet.operators
-        if config.supervisor is None:
+        if config.supervisor is None or not self._fleet.attention_left():
             return None
         if config.without_operator == "unsupervised" and operators.count >= operators.capacity:
             return None
@@ -111,13 +111,14 @@ class RobotProcess:
     def _finish(self, finished: _Finished, episode: int) -> None:
         self.finished.append(finished)
         self.helped += bool(finished.summary.header.takeovers)
+        self._fleet.attention_s += finished.summary.header.operator_s
         if finished.summary.path is not None:
             self._fleet.clock.process(self._upload(finished.summary, episode))
         self._fleet.tell()
 
     def _upload(self, summary: EpisodeSummary, episode: int) -> Events:
         config = self._fleet.config
-        delay = config.latency.upload.sample(stream(config.seed, "upload", self.index, episode))
+        delay = config.delays.upload.sample(stream(config.seed, "upload", self.index, episode))
         yield self._fleet.clock.timeout(delay)
         self._learner.deliver(summary.header.episode_id)
 
@@ -125,7 +126,7 @@ class RobotProcess:
         """A published version on its way to this robot."""
         config = self._fleet.config
         yield self._fleet.clock.timeout(
-            config.latency.publish.sample(stream(config.seed, "publish", version, self.index))
+            config.delays.publish.sample(stream(config.seed, "publish", version, self.index))
         )
         self.arrived_s[version] = self._fleet.clock.now
         self.newest = max(self.newest, version)  # a late one may be overtaken

@@ -37,11 +37,19 @@ class Fleet:
         self.directory, self.run_id, self.clock = directory, run_id, clock
         self.operators = simpy.Resource(clock, config.operators or max(1, config.robots))
         self.learner_home = f"learner/{directory}"
+        self.attention_s = 0.0  # charged by operators so far
         self.tell: Callable[[], None] = lambda: None
 
     def update_file(self, version: int) -> Path | None:
         """The weights of a version; version 0 is the checkpoint itself."""
         return self.directory / "updates" / f"v{version:06d}.safetensors" if version else None
+
+    def attention_left(self) -> bool:
+        """Whether operators may begin to watch another episode; only `Rounds` have a cap."""
+        rounds = self.config.rounds
+        if rounds is None or not rounds.attention_s:
+            return True
+        return self.attention_s < rounds.attention_s[self.config.round_at(self.clock.now)]
 
     def episode_file(self, episode_id: str) -> Path:
         return self.directory / "episodes" / f"{episode_id}.parquet"

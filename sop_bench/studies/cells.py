@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -26,7 +26,8 @@ from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import finish_manifest, start_manifest
 from sop_bench.studies.offline import offline_demonstrations
 from sop_bench.studies.profiles import SHIPPED_CHECKPOINT, ScaleStudy, scale_study
-from sop_bench.studies.scale import CellRunner, claim, run_scale, work_folder
+from sop_bench.studies.running import CellRunner, claim, work_folder
+from sop_bench.studies.scale import run_scale
 from sop_bench.studies.stats import minimum_detectable_effect, wilson
 from sop_bench.studies.summary import Summary
 
@@ -71,7 +72,7 @@ def scale(study: ScaleStudy, directory: Path, *, workers: int, fresh: bool, cons
     trials = study.evaluation_episodes * len(study.seeds)
     console.print(
         f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes. With {trials} evaluation "
-        f"episodes an arm, success must rise by {_effect(trials, study.target)} above {study.target:g} to "
+        f"episodes an arm, success must rise by {effect(trials, study.target)} above {study.target:g} to "
         f"be seen (power 0.8, seeds taken as alike).",
         highlight=False,
     )
@@ -139,17 +140,45 @@ def _curve(found: records.Records, key: CellKey, folder: Path) -> Table:
     return table
 
 
-def _effect(trials: int, rate: float) -> str:
-    effect = minimum_detectable_effect(trials, rate)
-    return f"{effect:.3f}" if rate + effect < 1 else f"more than {1 - rate:.2f}"
+def effect(trials: int, rate: float) -> str:
+    """In words, the smallest rise above `rate` that two arms of `trials` each would show."""
+    rise = minimum_detectable_effect(trials, rate)
+    return f"{rise:.3f}" if rate + rise < 1 else f"more than {1 - rate:.2f}"
 
 
-def cell_config(study: ScaleStudy, key: CellKey, demos: Path) -> CellConfig:
+class FleetSettings(Protocol):
+    """What the cells of a study have in common; see `sop_bench.studies.profiles.ScaleStudy`."""
+
+    @property
+    def adapter(self) -> str: ...
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+    @property
+    def checkpoint(self) -> Path: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def reset_s(self) -> float: ...
+    @property
+    def operators(self) -> int | None: ...
+    @property
+    def latency(self) -> str: ...
+    @property
+    def learner_steps_per_s(self) -> float: ...
+    @property
+    def publish_every(self) -> int: ...
+    @property
+    def evaluation_times_s(self) -> tuple[float, ...]: ...
+    @property
+    def evaluation_episodes(self) -> int: ...
+
+
+def cell_config(study: FleetSettings, key: CellKey, demos: Path) -> CellConfig:
     """The resolved settings of one cell of `study`."""
     first = EVALUATION_SEED
     return CellConfig(
         adapter=study.adapter,
-        tasks=(study.task,),
+        tasks=study.tasks,
         checkpoint=study.checkpoint,
         demos=demos,
         robots=key.robots,
@@ -168,19 +197,31 @@ def cell_config(study: ScaleStudy, key: CellKey, demos: Path) -> CellConfig:
 
 
 def _runner(study: ScaleStudy, engine: Engine, console: Console) -> CellRunner:
-    demos = _demonstrations(study, engine, console)
+    demos = demonstrations(study, engine, console)
     evaluates_once = RememberingEngine(engine, evaluate_job)
 
     def run(key: CellKey, folder: Path, tell: Callable[[CellState], None]) -> None:
-        def convert(progress: CellProgress) -> None:
-            tell(CellState(**vars(progress)))
-
-        run_cell(cell_config(study, key, demos), evaluates_once, folder, convert)
+        run_cell(cell_config(study, key, demos), evaluates_once, folder, telling(tell))
 
     return run
 
 
-def _demonstrations(study: ScaleStudy, engine: Engine, console: Console) -> Path:
+def telling(tell: Callable[[CellState], None]) -> Callable[[CellProgress], None]:
+    """What a cell reports, in the words of the live table."""
+    return lambda progress: tell(CellState(**vars(progress)))
+
+
+class OfflineData(Protocol):
+    """A study's checkpoint, and demonstrations of the user's own, if any."""
+
+    @property
+    def checkpoint(self) -> Path: ...
+    @property
+    def demos(self) -> Path | None: ...
+
+
+def demonstrations(study: OfflineData, engine: Engine, console: Console) -> Path:
+    """The folder of a study's offline data, made now if need be, with a progress bar."""
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("demonstrations", total=None)
 

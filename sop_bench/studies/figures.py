@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
-from scipy.optimize import isotonic_regression
 
 from sop_bench.studies.paper import SCALING, TARGET
+from sop_bench.studies.plotting import GREY, INK, RULE, draw_curve, label_ends, new_figure, save_figure
 from sop_bench.studies.records import CONTROL
-from sop_bench.studies.stats import Interval
 from sop_bench.studies.summary import Summary
 
 # Okabe and Ito's palette, told apart by every kind of colour vision; blues for larger fleets.
 _COLOURS = {1: "#E69F00", 2: "#009E73", 4: "#0072B2", 8: "#CC79A7", 16: "#D55E00"}
 _SPARE = ("#56B4E9", "#000000")
-_GREY = "#767676"
-_INK = "#222222"
-_RULE = "#e6e6e6"
-_STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 8.5,
-    "axes.edgecolor": _INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "pdf.fonttype": 42,  # text stays text, as publishers ask
-    "savefig.dpi": 200,
-}
 
 
 def draw_scaling(summary: Summary, stem: Path) -> tuple[Path, Path]:
     """Draw ``stem.png`` and ``stem.pdf``: success against wall-clock, and speed-up against fleet size."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 3.1), layout="constrained")
-        FigureCanvasAgg(figure)
+    with new_figure(7.2, 3.1) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.65, 1))
         _draw_curves(left, summary)
         _draw_speedup(right, summary)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        png, pdf = stem.with_suffix(".png"), stem.with_suffix(".pdf")
-        figure.savefig(png)
-        # No date in the file: the same records give the same bytes.
-        figure.savefig(pdf, metadata={"CreationDate": None})
-    return png, pdf
+        return save_figure(figure, stem)
 
 
 def _colour(robots: int) -> str:
@@ -72,7 +40,7 @@ def _fleet_name(robots: int) -> str:
 
 def _draw_curves(axes: Axes, summary: Summary) -> None:
     minutes = np.array(summary.times_s) / 60
-    axes.axhline(summary.target, color=_INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axes.axhline(summary.target, color=INK, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
     axes.annotate(
         f"target {summary.target:.2g}",
         (minutes[-1], summary.target),
@@ -80,11 +48,11 @@ def _draw_curves(axes: Axes, summary: Summary) -> None:
         textcoords="offset points",
         ha="right",
         fontsize=7.5,
-        color=_INK,
+        color=INK,
     )
-    _curve(axes, minutes, summary.curves[CONTROL], _GREY, dashed=True)
+    draw_curve(axes, minutes, summary.curves[CONTROL], GREY, dashed=True)
     for cell in summary.cells:
-        _curve(axes, minutes, summary.curves[cell.robots], _colour(cell.robots))
+        draw_curve(axes, minutes, summary.curves[cell.robots], _colour(cell.robots))
         reached = cell.time_to_target_s
         if reached.censored == 0 and reached.interval.mean > 0:
             axes.plot(
@@ -106,63 +74,14 @@ def _draw_curves(axes: Axes, summary: Summary) -> None:
     )
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MultipleLocator(0.1))
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     ends = [
         (_fleet_name(cell.robots), summary.curves[cell.robots][-1].mean, _colour(cell.robots))
         for cell in summary.cells
     ]
-    ends.append(("control: no\nonline data", summary.curves[CONTROL][-1].mean, _GREY))
-    _label_ends(axes, float(minutes[-1]), ends)
-
-
-def _curve(
-    axes: Axes, minutes: np.ndarray, points: Sequence[Interval], colour: str, *, dashed: bool = False
-) -> None:
-    axes.fill_between(
-        minutes,
-        [p.low for p in points],
-        [p.high for p in points],
-        color=colour,
-        alpha=0.10 if dashed else 0.14,
-        linewidth=0,
-        zorder=2,
-    )
-    axes.plot(
-        minutes,
-        [p.mean for p in points],
-        color=colour,
-        linestyle=(0, (4, 2)) if dashed else "-",
-        linewidth=1.4 if dashed else 1.8,
-        marker="" if dashed else "o",
-        markersize=2.4,
-        zorder=3,
-    )
-
-
-def _label_ends(axes: Axes, x: float, ends: Sequence[tuple[str, float, str]]) -> None:
-    """Names (text, height, colour) beside the ends of their curves, pushed apart so that none overlap."""
-    bottom, top = axes.get_ylim()
-    ends = sorted(ends, key=lambda end: end[1])
-    heights = _spread([height for _, height, _ in ends], gap=0.075 * (top - bottom))
-    for (text, _, colour), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            text,
-            (x, height),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=colour,
-            annotation_clip=False,
-            linespacing=1.0,
-        )
-
-
-def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """Rising `values` moved as little as possible so that neighbours are at least `gap` apart."""
-    offsets = gap * np.arange(len(values))
-    return list(isotonic_regression(np.asarray(values) - offsets).x + offsets)
+    ends.append(("control: no\nonline data", summary.curves[CONTROL][-1].mean, GREY))
+    label_ends(axes, float(minutes[-1]), ends)
 
 
 # --------------------------------------------------------------------------------------------- speed-up
@@ -178,12 +97,12 @@ def _draw_speedup(axes: Axes, summary: Summary) -> None:
     gains = [cell.speedup for cell in known]
     baseline, largest = min(fleets), max(cell.robots for cell in summary.cells)
     ideal = np.array([baseline, largest])
-    axes.plot(ideal, ideal / baseline, color=_GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="ideal")
+    axes.plot(ideal, ideal / baseline, color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), label="ideal")
     shown = {n: row for n, row in SCALING.items() if baseline == 1}
     axes.plot(
         list(shown),
         [row.speedup for row in shown.values()],
-        color=_INK,
+        color=INK,
         linewidth=0.8,
         marker="D",
         markersize=4.5,
@@ -192,7 +111,7 @@ def _draw_speedup(axes: Axes, summary: Summary) -> None:
         zorder=2,
     )
     means = [gain.mean for gain in gains]
-    axes.plot(fleets, means, color=_INK, linewidth=1.4, marker="o", label="this study", zorder=3)
+    axes.plot(fleets, means, color=INK, linewidth=1.4, marker="o", label="this study", zorder=3)
     for n, gain in zip(fleets, gains, strict=True):
         axes.errorbar(
             n,
@@ -218,5 +137,5 @@ def _draw_speedup(axes: Axes, summary: Summary) -> None:
     )
     axes.legend(loc="lower right", frameon=False, fontsize=7.5, handlelength=2.2, borderaxespad=0.2)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)

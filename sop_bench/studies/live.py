@@ -23,17 +23,24 @@ _REFRESH_HZ = 4
 
 @dataclass(frozen=True, order=True)
 class CellKey:
-    """One cell of a study: a training seed and a fleet size (0 for the control)."""
+    """One cell of a study: a training seed, a fleet size (0 for the control), and which arm of the study.
+
+    Studies of fleet sizes have no other arms, and leave it empty.
+    """
 
     seed: int
     robots: int
+    arm: str = ""
 
     def __str__(self) -> str:
+        if self.arm:
+            return self.arm
         return "control" if self.robots == CONTROL else f"{self.robots} robot{'s' * (self.robots > 1)}"
 
     @property
     def folder(self) -> str:
-        return f"robots-{self.robots}-seed-{self.seed}"
+        # An arm may be called 1/8, which is no name of a folder.
+        return f"{self.arm.replace('/', '-') or f'robots-{self.robots}'}-seed-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,11 @@ class StudyDisplay:
         cells: In the order they are to be shown.
         duration_s: Virtual seconds of every cell.
         console: A terminal gets a live table, anything else plain lines.
+        header: Of the column that names the cells.
     """
 
-    def __init__(self, cells: Iterable[CellKey], duration_s: float, console: Console):
+    def __init__(self, cells: Iterable[CellKey], duration_s: float, console: Console, header: str = "fleet"):
+        self._header = header
         self._states: dict[CellKey, CellState] = {key: CellState() for key in cells}
         self._duration_s, self._console = duration_s, console
         self._began_s = time.monotonic()
@@ -140,7 +149,7 @@ class StudyDisplay:
         """The live table."""
         seeds = len({key.seed for key in self._states})
         table = Table(pad_edge=False, box=None, header_style="bold")
-        table.add_column("fleet")
+        table.add_column(self._header)
         if seeds > 1:
             table.add_column("seed", justify="right")
         table.add_column("virtual min", justify="right")

@@ -99,6 +99,22 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
+def configuration(directory: Path, *names: str) -> dict[str, Any]:
+    """The settings of the run that made the records in `directory`; it must hold those called `names`.
+
+    Raises:
+        CorruptDataError: It does not, or the manifest is damaged.
+    """
+    manifest = read_manifest(directory) or {}
+    config = manifest.get("config", {})
+    if missing := [name for name in names if name not in config]:
+        raise CorruptDataError(
+            f"{directory}/manifest.json does not say what was run ({', '.join(missing)} missing). "
+            f"Restore it, or run the study again."
+        )
+    return config
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON data: dataclasses become objects, paths text, tuples lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

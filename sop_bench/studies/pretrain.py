@@ -48,7 +48,7 @@ def pretrain(
     if encoder is None:
         encoder = pretrain_encoder(config, workspace, engine, on_progress)
     generator = torch.Generator().manual_seed(config.seed)
-    policy, facts = _with_encoder_of(encoder, generator)
+    policy, facts = with_encoder_of(encoder, generator)
     files, kept = _demonstrations(config, workspace / "demonstrations", engine, on_progress)
     cloned = behaviour_cloning(
         policy,
@@ -64,7 +64,7 @@ def pretrain(
     return save_checkpoint(policy, checkpoint, facts=facts)
 
 
-def _with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
+def with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
     """A policy with the encoder of `path` and an untrained head, and the facts of that encoder."""
     earlier = load_checkpoint(path)
     policy = CompactVLA(earlier.policy.config, earlier.policy.tokenizer, generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.latency import latency_profile
@@ -53,6 +53,13 @@ class ScaleStudy:
     publish_every: int = 50
     latency: str = "field"
     target: float = TARGET
+
+    # More fleets or seeds only add cells, a target only reads them, and files may have moved.
+    free: ClassVar[frozenset[str]] = frozenset({"robots", "seeds", "target", "checkpoint", "demos"})
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return (self.task,)
 
     @property
     def duration_s(self) -> float:

@@ -1,4 +1,4 @@
-"""The tidy records of a scaling study: what figures and tables are drawn from, and nothing else.
+"""The tidy records of a study: what figures and tables are drawn from, and nothing else.
 
 ======================  =====================================================================================
 ``evaluations.parquet``  one row per evaluation episode: robots, seed, time_s, policy_version, scene, success
@@ -10,13 +10,14 @@
 ``manifest.json``        what made them
 ======================  =====================================================================================
 
-``robots`` is the fleet size; 0 is the control, which takes the same gradient steps without online data. Times
-are virtual seconds; what depends on the machine's clock has ``wall`` in its name.
+``robots`` is the fleet size; 0 is the control, which takes the same gradient steps without online data.
+Studies whose arms are not fleet sizes have a column of another name in its place, such as ``arm``. Times are
+virtual seconds; what depends on the machine's clock has ``wall`` in its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -34,26 +35,30 @@ TABLES = ("evaluations", "episodes", "versions", "learner")
 _LEARNER_ROWS = 400  # per cell: enough to draw, small enough for a repository
 
 _REQUIRED = {
-    "evaluations": {"robots", "seed", "time_s", "scene", "success"},
-    "episodes": {"robots", "seed", "started_s", "duration_s", "operator_s"},
+    "evaluations": {"seed", "time_s", "scene", "success"},
+    "episodes": {"seed", "started_s", "duration_s", "operator_s"},
 }
 
 
 @dataclass(frozen=True)
 class Records:
-    """The tables of one study that summaries and figures need."""
+    """The tables of one study that summaries and figures need.
+
+    `by` is the column that tells the arms of the study apart: fleet sizes, or names.
+    """
 
     evaluations: pd.DataFrame
     episodes: pd.DataFrame
+    by: str = "robots"
 
     @property
     def seeds(self) -> list[int]:
         return np.unique(column(self.evaluations, "seed")).tolist()
 
     @property
-    def arms(self) -> list[int]:
-        """Fleet sizes, rising; the control first, if there is one."""
-        return np.unique(column(self.evaluations, "robots")).tolist()
+    def arms(self) -> list[Any]:
+        """Fleet sizes, rising, the control first if there is one; or names in alphabetical order."""
+        return np.unique(column(self.evaluations, self.by)).tolist()
 
     @property
     def fleets(self) -> list[int]:
@@ -70,40 +75,51 @@ class Records:
         """(scenes,) evaluation scenes, rising, shared by all cells."""
         return np.unique(column(self.evaluations, "scene"))
 
-    def outcomes(self, robots: int) -> Outcomes:
-        """(seeds, times, scenes) of one fleet size.
+    def only(self, tasks: Collection[str]) -> Records:
+        """The records of some tasks; their tables must say which task a row is of."""
+        parts = [table.loc[table["task"].isin(list(tasks)), :] for table in (self.evaluations, self.episodes)]
+        return Records(*parts, by=self.by)
+
+    def outcomes(self, arm: int | str) -> Outcomes:
+        """(seeds, times, scenes) success of one arm; raises as `values` does."""
+        return self.values(arm, "success").astype(bool)
+
+    def values(self, arm: int | str, name: str) -> NDArray[Any]:
+        """(seeds, times, scenes) of one arm and one column of the evaluations.
 
         Raises:
             CorruptDataError: A scene was not evaluated at some time or seed, or was twice.
         """
         axes = {"seed": np.asarray(self.seeds), "time_s": self.times_s, "scene": self.scenes}
         shape = tuple(len(values) for values in axes.values())
-        rows = self.evaluations.loc[column(self.evaluations, "robots") == robots, :]
+        rows = self.evaluations.loc[column(self.evaluations, self.by) == arm, :]
         place = tuple(np.searchsorted(values, column(rows, name)) for name, values in axes.items())
         times_seen = np.zeros(shape, dtype=int)
         np.add.at(times_seen, place, 1)
         if (times_seen != 1).any():
+            who = f"fleet of {arm}" if self.by == "robots" else f"{self.by} {arm!r}"
             raise CorruptDataError(
-                f"The fleet of {robots} has {len(rows)} evaluation episodes; expected {shape[0]} seeds x "
+                f"The {who} has {len(rows)} evaluation episodes; expected {shape[0]} seeds x "
                 f"{shape[1]} times x {shape[2]} scenes, each once. Run the study again to complete it."
             )
-        outcomes = np.zeros(shape, dtype=bool)
-        outcomes[place] = column(rows, "success")
-        return outcomes
+        found = column(rows, name)
+        values = np.zeros(shape, dtype=found.dtype)
+        values[place] = found
+        return values
 
     def curve(self) -> pd.DataFrame:
-        """One row per robots, seed and time: success, its Wilson interval, and what it had cost by then."""
+        """One row per arm, seed and time: success, its Wilson interval, and what it had cost by then."""
         rows = []
         ended_s = column(self.episodes, "started_s") + column(self.episodes, "duration_s")
-        for robots in self.arms:
-            solved = self.outcomes(robots).sum(axis=2)
+        for arm in self.arms:
+            solved = self.outcomes(arm).sum(axis=2)
             for (i, seed), (j, time_s) in product(enumerate(self.seeds), enumerate(self.times_s)):
                 rate = wilson(int(solved[i, j]), len(self.scenes))
-                mine = (column(self.episodes, "robots") == robots) & (column(self.episodes, "seed") == seed)
+                mine = (column(self.episodes, self.by) == arm) & (column(self.episodes, "seed") == seed)
                 before = self.episodes.loc[mine & (ended_s <= time_s), :]
                 rows.append(
                     {
-                        "robots": robots,
+                        self.by: arm,
                         "seed": seed,
                         "time_s": time_s,
                         "success": rate.mean,
@@ -117,9 +133,9 @@ class Records:
                 )
         return pd.DataFrame(rows)
 
-    def operator_minutes(self, robots: int) -> float:
-        """Minutes of operator attention that a fleet of this size was charged, mean over seeds."""
-        mine = column(self.episodes, "robots") == robots
+    def operator_minutes(self, arm: int | str) -> float:
+        """Minutes of operator attention that an arm's fleet was charged, mean over seeds."""
+        mine = column(self.episodes, self.by) == arm
         return float(column(self.episodes, "operator_s")[mine].sum()) / 60 / len(self.seeds)
 
 
@@ -128,10 +144,10 @@ def column(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return np.asarray(table[name])
 
 
-def gather(cells: Iterable[tuple[int, int, Path]], directory: Path) -> Records:
-    """Merge the tables of finished cells, (robots, seed, folder) each, into `directory`, and return them."""
+def gather(cells: Iterable[tuple[Any, int, Path]], directory: Path, by: str = "robots") -> Records:
+    """Merge the tables of finished cells, (arm, seed, folder) each, into `directory`, and return them."""
     merged: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    for robots, seed, folder in cells:
+    for arm, seed, folder in cells:
         for name, parts in merged.items():
             path = folder / f"{name}.parquet"
             if not path.exists():
@@ -140,20 +156,20 @@ def gather(cells: Iterable[tuple[int, int, Path]], directory: Path) -> Records:
             if name == "learner":
                 part = part.iloc[:: max(1, -(-len(part) // _LEARNER_ROWS))]
             # A fleet's own columns win: cells that already say who they are are not renamed.
-            parts.append(part.assign(robots=robots, seed=seed))
+            parts.append(part.assign(**{by: arm, "seed": seed}))
     for name, parts in merged.items():
         filled = [part for part in parts if len(part)]
         if filled or parts:
             table = pd.concat(filled or parts[:1], ignore_index=True)
-            _write(_leading(table, ("robots", "seed")), directory / f"{name}.parquet")
-    records = load(directory)
+            _write(_leading(table, (by, "seed")), directory / f"{name}.parquet")
+    records = load(directory, by)
     part = directory / ".curve.csv.part"
     records.curve().to_csv(part, index=False, float_format="%.6g")
     part.replace(directory / "curve.csv")
     return records
 
 
-def load(directory: Path) -> Records:
+def load(directory: Path, by: str = "robots") -> Records:
     """The records in `directory`.
 
     Raises:
@@ -166,12 +182,12 @@ def load(directory: Path) -> Records:
         if not path.exists():
             raise ConfigurationError(
                 f"{directory} holds no study: {path.name} is missing. Give the folder of a finished "
-                f"`sop-bench scale`, such as results/scale."
+                f"study, such as results/scale."
             )
         tables[name] = _read(path)
-        if missing := sorted(required - set(tables[name].columns)):
+        if missing := sorted({by, *required} - set(tables[name].columns)):
             raise CorruptDataError(f"{path} lacks the columns {missing}. Restore it, or run the study again.")
-    return Records(**tables)
+    return Records(**tables, by=by)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The table of a scaling study, for a terminal and for a README.
 
-``python -m sop_bench.studies.report results/scale`` prints the Markdown that stands in the README.
+``python -m sop_bench.studies.report results/scale`` prints the Markdown that stands in the README; given the
+records of another study, it prints that study's.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from sop_bench.errors import CorruptDataError, SopBenchError
-from sop_bench.studies import records
+from sop_bench.studies import compare_report, records, sweep_report
+from sop_bench.studies.compare import load_comparison
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.paper import SCALING, TARGET
+from sop_bench.studies.pretrain_sweep import load_sweep
 from sop_bench.studies.stats import Interval, TimeToTarget
 from sop_bench.studies.summary import Cell, Summary, summarise
 
@@ -164,12 +167,22 @@ def as_markdown(summary: Summary) -> str:
     return f"{body}\n\n{caption(summary)}\n"
 
 
+def _markdown(directory: Path) -> str:
+    """The table of whatever study the records in `directory` are of."""
+    command = (read_manifest(directory) or {}).get("command")
+    if command == "compare":
+        return compare_report.as_markdown(load_comparison(directory))
+    if command == "pretrain-sweep":
+        return sweep_report.as_markdown(load_sweep(directory))
+    return as_markdown(load_summary(directory))
+
+
 def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m sop_bench.studies.report DIRECTORY", file=sys.stderr)
         return 2
     try:
-        print(as_markdown(load_summary(Path(sys.argv[1]))))
+        print(_markdown(Path(sys.argv[1])))
     except SopBenchError as error:
         print(error, file=sys.stderr)
         return 2

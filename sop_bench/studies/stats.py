@@ -11,6 +11,11 @@ Definitions, so that a reader of a table knows what each number means:
   censored time enters means and ratios as the study's duration: so a mean with censored seeds is a lower
   bound, a speed-up over a censored baseline is a lower bound, and one of a censored fleet an upper bound. If
   neither ever reaches the target, nothing is known, and the speed-up is NaN.
+- *Throughput* is given both ways: terminated episodes per hour (whatever their outcome, as the SOP paper
+  counts) and successes per hour (as RECAP does); events over the time of all evaluation episodes, ungated.
+- A *difference* between two arms has the bootstrap's interval, in which both arms keep their seeds and scenes
+  in common. McNemar's p-value beside it counts every pair of seed and scene as independent of the others: it
+  knows nothing of the variance between training seeds; where the two disagree, trust the interval.
 """
 
 from __future__ import annotations
@@ -170,6 +175,12 @@ class Resampling:
             rng.integers(seeds, size=(replicates, seeds)), rng.integers(scenes, size=(replicates, scenes))
         )
 
+    def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(replicates,): `values`, (seeds, scenes), summed over the resampled seeds and scenes."""
+        counts = np.stack([np.bincount(row, minlength=values.shape[1]) for row in self.scenes])
+        by_seed = counts @ values.astype(np.float64).T  # (replicates, seeds)
+        return np.take_along_axis(by_seed, self.seeds, axis=1).sum(axis=1)
+
     def curves(self, outcomes: Outcomes) -> NDArray[np.float64]:
         """(replicates, seeds, times): each resampled seed's curve over the resampled scenes."""
         scenes = outcomes.shape[2]
@@ -191,6 +202,40 @@ def curve_band(outcomes: Outcomes, resampling: Resampling) -> list[Interval]:
     replicates = resampling.curves(outcomes).mean(axis=1)  # (replicates, times)
     means = outcomes.mean(axis=(0, 2))
     return [_interval(float(mean), replicates[:, i]) for i, mean in enumerate(means)]
+
+
+def at_least_wilson(band: list[Interval], outcomes: Outcomes) -> list[Interval]:
+    """The band, never narrower than if all trials were independent.
+
+    A bootstrap of nothing but successes has no width, though twenty successes prove no certainty.
+    """
+    trials = outcomes.shape[0] * outcomes.shape[2]
+    solved = outcomes.sum(axis=(0, 2))
+    wide = []
+    for interval, successes in zip(band, solved, strict=True):
+        rate = wilson(int(successes), trials)
+        wide.append(Interval(interval.mean, min(interval.low, rate.low), max(interval.high, rate.high)))
+    return wide
+
+
+def per_hour(events: NDArray[Any], seconds: NDArray[np.floating], resampling: Resampling) -> Interval:
+    """A rate of events per hour, all events over all time, with its bootstrap interval.
+
+    Args:
+        events: (seeds, scenes) what is counted in each episode: 1 for its end, or 1 only for a success.
+        seconds: (seeds, scenes) how long each episode took.
+    """
+    estimate = 3600 * float(events.sum()) / float(seconds.sum())
+    return _interval(estimate, 3600 * resampling.sums(events) / resampling.sums(seconds))
+
+
+def difference(first: NDArray[np.bool_], second: NDArray[np.bool_], resampling: Resampling) -> Interval:
+    """Success of `second` minus that of `first`, both (seeds, scenes), with its bootstrap interval.
+
+    Both are resampled together: seeds that share their scenes and random streams stay paired.
+    """
+    gain = second.astype(np.float64) - first
+    return _interval(float(gain.mean()), resampling.sums(gain) / gain.size)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from sop_bench.studies.records import CONTROL, Records
 from sop_bench.studies.stats import (
     RESAMPLES,
     Interval,
-    Outcomes,
     Resampling,
     TimeToTarget,
+    at_least_wilson,
     curve_band,
     finite,
     minimum_detectable_effect,
     scaling,
-    wilson,
 )
 
 _BOOTSTRAP_SEED = 20260103  # any constant: the same records always give the same intervals
@@ -107,7 +106,7 @@ def summarise(records: Records, *, target: float, profile: str = "", resamples: 
     rng = np.random.default_rng(_BOOTSTRAP_SEED)
     resampling = Resampling.draw(seeds, scenes, rng, resamples)
     arms = {CONTROL: records.outcomes(CONTROL), **fleets}
-    curves = {n: _at_least_wilson(curve_band(o, resampling), o) for n, o in arms.items()}
+    curves = {n: at_least_wilson(curve_band(o, resampling), o) for n, o in arms.items()}
     found = scaling(records.times_s, fleets, target, resampling, baseline=min(fleets))
     cells = tuple(
         Cell(
@@ -132,17 +131,3 @@ def summarise(records: Records, *, target: float, profile: str = "", resamples: 
         curves=curves,
         minimum_detectable_effect=minimum_detectable_effect(scenes * seeds, target),
     )
-
-
-def _at_least_wilson(band: list[Interval], outcomes: Outcomes) -> list[Interval]:
-    """The band, never narrower than if all trials were independent.
-
-    A bootstrap of nothing but successes has no width, though twenty successes prove no certainty.
-    """
-    trials = outcomes.shape[0] * outcomes.shape[2]
-    solved = outcomes.sum(axis=(0, 2))
-    wide = []
-    for interval, successes in zip(band, solved, strict=True):
-        rate = wilson(int(successes), trials)
-        wide.append(Interval(interval.mean, min(interval.low, rate.low), max(interval.high, rate.high)))
-    return wide

@@ -18,7 +18,7 @@ from cells import SHORT, assert_same_records, read_records, small_cell, without_
 from fakes import ReachWorld
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.cell import CellConfig, EvaluationPlan
+from sop_bench.fleet.cell import CellConfig, EvaluationPlan, Rounds
 from sop_bench.fleet.engine import InlineEngine
 from sop_bench.fleet.journal import Journal
 from sop_bench.fleet.latency import ZERO
@@ -104,6 +104,15 @@ def test_a_cell_that_was_stopped_ends_with_the_same_records(
     with pytest.raises(KeyboardInterrupt):
         run_cell(config, StoppingEngine(tasks), tmp_path)
     assert_same_records(run(config, tmp_path), inline)
+
+
+def test_a_cell_in_rounds_that_was_stopped_ends_with_the_same_records(config: CellConfig, tmp_path: Path):
+    in_rounds = replace(config, rounds=Rounds(4, (5.0, 10.0, 15.0, 20.0)), save_every=1)
+    whole = run(in_rounds, tmp_path / "whole")
+    assert whole.versions["learner_step"].tolist() == [25, 50, 75, 100]
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(in_rounds, StoppingEngine(20), tmp_path / "stopped")
+    assert_same_records(run(in_rounds, tmp_path / "stopped"), whole)
 
 
 def test_a_journal_line_cut_short_is_computed_again(config: CellConfig, inline: CellResult, tmp_path: Path):
