@@ -49,6 +49,16 @@ def again(note: str = "To go on:") -> str:
     return f"{note} sop-bench {' '.join(words)}"
 
 
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """The numbers in an option such as ``1,2,4``; raises `ConfigurationError` for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
+        ) from None
+
+
 def task_names(text: str, adapter: str) -> tuple[str, ...]:
     """The tasks in a list with commas; ``all`` for every task of the robot.
 
@@ -72,16 +82,6 @@ def task_names(text: str, adapter: str) -> tuple[str, ...]:
             f"all. Choose among {', '.join(offered)}."
         )
     return tuple(names)
-
-
-def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """The numbers in an option such as ``1,2,4``; raises `ConfigurationError` for anything else."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(
-            f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
-        ) from None
 
 
 def worker_count(given: int | None) -> int:

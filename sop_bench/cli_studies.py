@@ -19,12 +19,16 @@ from sop_bench.cli_common import (
     again,
     interruptible,
     out,
+    task_names,
     worker_count,
 )
 
 app = typer.Typer()
 
-Tasks = Annotated[str, typer.Option(help="The fleet's tasks, with commas; all robots do them in turn.")]
+Tasks = Annotated[
+    str,
+    typer.Option("--tasks", "--task", help="The fleet's, with commas, or all; robots do them in turn."),
+]
 FleetSize = Annotated[int | None, typer.Option(help="Robots of the fleet; by default as the profile says.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Training seeds; by default as the profile says.")]
 
@@ -55,7 +59,7 @@ def compare(
         checkpoint=checkpoint,
         seeds=_numbered(seeds),
         **_given(robots=robots, rounds=rounds),
-        tasks=_names(tasks),
+        tasks=task_names(tasks, adapter),
         adapter=adapter,
         demos=demos,
         latency=latency,
@@ -93,7 +97,7 @@ def pretrain_sweep(
         seeds=_numbered(seeds),
         fractions=_names(fractions),
         **_given(robots=robots),
-        tasks=_names(tasks),
+        tasks=task_names(tasks, adapter),
         adapter=adapter,
         demos=demos,
         latency=latency,

@@ -41,7 +41,8 @@ def as_rich(summary: Comparison) -> RenderableType:
     for scope in summary.scopes:
         table.add_row(f"[b]{scope.name}[/]")
         for arm in ARMS:
-            result, budget = scope.arms[arm], summary.budgets.get(arm)
+            result = scope.arms[arm]
+            budget = summary.budgets.get(arm) if scope is summary.whole else None
             paper = COMPARISON.get(scope.name, {}).get(arm)
             throughput = f"paper {paper.terminated_per_hour:g}" if paper and paper.terminated_per_hour else ""
             table.add_row(
@@ -98,7 +99,8 @@ def as_markdown(summary: Comparison) -> str:
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
     for scope in summary.scopes:
         for arm in ARMS:
-            result, budget = scope.arms[arm], summary.budgets.get(arm)
+            result = scope.arms[arm]
+            budget = summary.budgets.get(arm) if scope is summary.whole else None
             paper = COMPARISON.get(scope.name, {}).get(arm)
             lines.append(
                 [

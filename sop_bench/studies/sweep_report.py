@@ -30,11 +30,11 @@ def as_rich(summary: Sweep) -> RenderableType:
         "gain",
         "operator-\nminutes",
     ):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", min_width=14 if header == "gain" else None)
     for scope in summary.scopes:
         table.add_row(f"[b]{scope.name}[/]")
         for scale in scope.scales:
-            paper = PRETRAINING.get(scale.name)
+            paper = PRETRAINING.get(scale.name) if scope is summary.whole else None
             table.add_row(
                 scale.name,
                 str(summary.demonstrations[scale.name]),
@@ -82,7 +82,7 @@ def as_markdown(summary: Sweep) -> str:
 
 
 def _row(summary: Sweep, scope: Scope, scale: ScaleResult) -> list[str]:
-    paper = PRETRAINING.get(scale.name)
+    paper = PRETRAINING.get(scale.name) if scope is summary.whole else None
     return [
         scope.name,
         scale.name,
@@ -102,7 +102,7 @@ def caption(summary: Sweep) -> str:
     return (
         f"{summary.robots} robots, {seeds} seed{'s' * (seeds > 1)}, {summary.scenes_per_task} unseen scenes "
         f"a task. Nested subsets of the same demonstrations, one encoder for all. Brackets: 95 % intervals "
-        f"({variance}); p: McNemar over pairs of seed and scene. The paper's row: grocery restocking."
+        f"({variance}); p: McNemar over pairs of seed and scene. The paper's numbers: grocery restocking."
     )
 
 

@@ -19,7 +19,7 @@ from sop_bench.episode import load_header
 from sop_bench.errors import ConfigurationError
 from sop_bench.policy.checkpoint import load_checkpoint
 from sop_bench.studies import pretrain_sweep as sweeping
-from sop_bench.studies.pretrain import CloningConfig
+from sop_bench.studies.cloning import CloningConfig
 from sop_bench.studies.pretrain_sweep import SweepStudy, load_sweep, nested_subsets, sweep_study
 from sop_bench.studies.sweep_figure import draw_sweep
 from sop_bench.studies.sweep_report import as_markdown, as_rich, differences
