@@ -78,7 +78,7 @@ def test_help_imports_nothing_heavy():
         (("pretrain-sweep", "--fractions", "1/8,half"), "'half' is no fraction"),
         (("pretrain-sweep", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
         (("demos", "--output", "x", "--adapter", "so100"), "Did you mean 'so101'?"),
-        (("demos", "--output", "x", "--task", "fold"), "Unknown task 'fold'"),
+        (("demos", "--output", "x", "--task", "fold"), "restock/flat-shelf"),
         (("demos", "--output", "x", "--tasks", ","), "allowed: different tasks with commas between, or all"),
         (("pretrain", "--output", "x", "--task", "restock/flatshelf"), "Did you mean 'restock/flat-shelf'?"),
         (("pretrain", "--output", "x", "--tasks", "restock/flat-shelf,restock/flat-shelf"), "name one twice"),

@@ -169,11 +169,11 @@ def test_stills_show_every_stage_with_the_labels_of_a_live_episode(robot):
     assert {k: v.shape for k, v in scenes[0].labels.items()} == {
         k: v.shape for k, v in robot.labels().items()
     }
-    held = np.array([scene.labels["held"] for scene in scenes])
+    held = np.array([scene.labels["tabs_held"] for scene in scenes])
     assert 0.2 < held.mean() < 0.8
     for scene in scenes:
         for side, name in enumerate(("left", "right")):
-            if scene.labels["held"][side]:
+            if scene.labels["tabs_held"][side]:
                 assert np.linalg.norm(scene.labels[f"{name}_tab_minus_tcp"]) < 0.045
     ways = np.array([np.linalg.norm(scene.labels["goals_minus_tabs"][:2]) for scene in scenes])
     assert ways.min() < 0.03 < 0.11 < ways.max()

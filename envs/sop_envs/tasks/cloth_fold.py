@@ -190,7 +190,7 @@ class FoldSituation:
             "left_tab_minus_tcp": self.tab_m[2] - self.hands[0].tcp_m,
             "right_tab_minus_tcp": self.tab_m[3] - self.hands[1].tcp_m,
             "goals_minus_tabs": (goals - self.tab_m[2:]).ravel(),
-            "held": [float(self.held[side] == 2 + side) for side in (0, 1)],
+            "tabs_held": [float(self.held[side] == 2 + side) for side in (0, 1)],
         }
         return {name: np.asarray(value, np.float32) for name, value in labels.items()}
 
