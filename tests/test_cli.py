@@ -64,7 +64,7 @@ def test_help_imports_nothing_heavy():
         (("posttrain", "--profile", "big"), "Allowed: desk, paper, smoke"),
         (("posttrain", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),
         (("demos", "--output", "x", "--adapter", "so100"), "Did you mean 'so101'?"),
-        (("demos", "--output", "x", "--task", "fold"), "Allowed: restock/flat-shelf"),
+        (("demos", "--output", "x", "--task", "fold"), "Allowed: box/close"),
         (("eval", "missing.safetensors"), "missing.safetensors"),
         (("eval", "missing.safetensors", "--split", "tset"), "Did you mean 'test'?"),
     ],
