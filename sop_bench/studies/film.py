@@ -124,7 +124,7 @@ def video(film: Film, path: Path, picture_s: float) -> Path:
     check_video(path)
     if path.suffix == ".gif":
         return moving_sheet([film], path, columns=1, picture_s=picture_s)
-    import imageio_ffmpeg
+    import imageio_ffmpeg  # pyright: ignore[reportMissingImports]
 
     frames = [np.ascontiguousarray(_row([picture], film.header)) for picture in film.pictures]
     frames += frames[-1:] * round(_LINGER_S / picture_s)

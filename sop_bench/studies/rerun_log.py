@@ -51,7 +51,7 @@ def record(episode: Episode, spec: RobotSpec, path: Path, pictures: Sequence[NDA
         ConfigurationError: Another suffix, or the extra is not installed.
     """
     check_recording(path)
-    import rerun as rr
+    import rerun as rr  # pyright: ignore[reportMissingImports]
 
     header, frames = episode.header, episode.frames
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def record(episode: Episode, spec: RobotSpec, path: Path, pictures: Sequence[NDA
 
 def _blueprint(cameras: Sequence[str], filmed: bool):
     """Pictures on the left, joints on the right."""
-    import rerun.blueprint as rrb
+    import rerun.blueprint as rrb  # pyright: ignore[reportMissingImports]
 
     looks = [rrb.Spatial2DView(origin=f"images/{camera}", name=camera) for camera in cameras]
     if filmed:

@@ -1,3 +1,6 @@
+# MuJoCo's compiled modules come without type stubs:
+# pyright: reportAttributeAccessIssue=false
+
 import mujoco
 import numpy as np
 import pytest
