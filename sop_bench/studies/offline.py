@@ -73,6 +73,12 @@ def offline_demonstrations(
         return directory
     config = demonstrations_of(checkpoint)
     folder = Path("runs") / "demonstrations" / checkpoint.stem
-    collect = collect_mixture if isinstance(config, MixtureConfig) else collect_demonstrations
-    collect(config, folder, engine, lambda done: on_progress(config.robot_hours, done))
+
+    def tell(done: DemonstrationProgress) -> None:
+        on_progress(config.robot_hours, done)
+
+    if isinstance(config, MixtureConfig):
+        collect_mixture(config, folder, engine, tell)
+    else:
+        collect_demonstrations(config, folder, engine, tell)
     return folder
