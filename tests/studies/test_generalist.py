@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_bench import CARRY, LIMITS_S, REST_RAD, SPREAD, TASKS, BenchRobot
@@ -70,6 +72,10 @@ def made(bench: str, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
 def evaluated(made: Made, engine: Engine, task: str) -> EvaluationReport:
     config = EvaluationConfig(made.checkpoint, made.config.robot, task, episodes=12, station_seeds=(0,))
     return evaluate(config, engine)
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return table.to_dict("records")
 
 
 def test_the_recipe_sees_and_points_at_what_the_tasks_have(bench: str):
@@ -137,7 +143,7 @@ def test_every_task_is_evaluated_within_its_own_limit_and_shown_in_a_row(
     pretrain(config, made.workspace, untrained.checkpoint, engine, encoder=made.checkpoint)
     reports = [evaluated(untrained, engine, task) for task in TASKS]
     for report, task in zip(reports, TASKS, strict=True):
-        assert report.rows["duration_s"].max() == LIMITS_S[task]
+        assert max(report.rows["duration_s"].tolist()) == LIMITS_S[task]
         assert set(report.rows["task"]) == {task}
     console = Console(width=160, record=True)
     console.print(as_table(reports), as_text(reports[0]))
@@ -163,16 +169,14 @@ def test_a_fleet_spread_over_families_trains_both_tasks(made: Made, engine: Engi
         learner=LearnerConfig(batch_size=64),
     )
     result = run_cell(cell, engine, tmp_path)
-    assert {(row.robot, row.task) for row in result.episodes.itertuples()} == {
-        (0, CARRY), (1, CARRY), (2, SPREAD)
-    }  # fmt: skip
-    longest_s = result.episodes.groupby("task")["duration_s"].max()
-    assert all(longest_s[task] <= LIMITS_S[task] for task in TASKS)
-    last = result.learner[result.learner["span"] == result.learner["span"].max()].set_index("task")
-    for task in TASKS:  # losses of both tasks are of one size, so that Eq. 3 means the same for both
-        assert 0.01 < last.loc[task, "loss_off"] < 1.0
-    end = result.evaluations[result.evaluations["time_s"] == 120.0].groupby("task")["success"].mean()
-    assert (end >= 0.5).all()
+    done = {(row["robot"], row["task"]) for row in rows(result.episodes)}
+    assert done == {(0, CARRY), (1, CARRY), (2, SPREAD)}
+    assert all(row["duration_s"] <= LIMITS_S[row["task"]] for row in rows(result.episodes))
+    for row in rows(result.learner)[-2:]:  # one size for both tasks, so that Eq. 3 means the same for both
+        assert 0.01 < row["loss_off"] < 1.0
+    for task in TASKS:
+        end = [row for row in rows(result.evaluations) if row["time_s"] == 120.0 and row["task"] == task]
+        assert np.mean([row["success"] for row in end]) >= 0.5
 
 
 def test_the_same_recipe_gives_the_same_generalist(made: Made, engine: Engine, tmp_path: Path):
