@@ -34,10 +34,10 @@ from sop_bench.learner.optimiser import LearnerConfig, Optimiser
 from sop_bench.learner.pixels import PixelCache
 from sop_bench.learner.replay import Replay
 from sop_bench.learner.sampler import OFFLINE, AdaptiveSampler, SamplerConfig, SamplerRow
-from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.checkpoint import load_checkpoint, save_update
+from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.vla import single_thread
 from sop_bench.posttrain.base import Algorithm, Selection
 from sop_bench.posttrain.behaviour_cloning import BehaviourCloning

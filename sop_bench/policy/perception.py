@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sop_bench.errors import ContractError
-from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
 from sop_bench.policy.pointer import pointing_loss
 from sop_bench.policy.scenes import Scenes

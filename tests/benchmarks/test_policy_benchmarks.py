@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from sop_bench.policy.allocation import keep_freed_memory
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.optimisation import OptimiserConfig, adamw, descend
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vla import CompactVLA

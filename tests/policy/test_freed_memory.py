@@ -9,7 +9,7 @@ import pytest
 
 _COUNT = """
 import resource, numpy as np
-from sop_bench.policy.allocation import keep_freed_memory
+from sop_bench.policy.freed_memory import keep_freed_memory
 {call}
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
