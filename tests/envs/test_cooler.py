@@ -1,7 +1,7 @@
 import mujoco
 import numpy as np
 import pytest
-from misbehaviour import POLICIES, misbehave
+from misbehaviour import POLICIES, check_rescues, check_successes_from_reset
 from sop_envs.catalogue import product_named
 from sop_envs.multipacks import CARTON_M, HANDLE_M
 from sop_envs.robots import make_so101
@@ -104,23 +104,10 @@ def test_the_same_motion_fails_if_the_other_pack_was_asked_for(robot):
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_expert_succeeds_in_at_least_97_percent_of_207_scenes_on_nine_stations(split, finish):
-    successes = 0
-    for station_seed in range(9):
-        with make_so101(station_seed) as robot:
-            for seed in range(10_000, 10_023):
-                robot.reset(TASK, 1000 * station_seed + seed, split=split)
-                successes += finish(robot).outcome is Outcome.SUCCESS
-    assert successes >= 201
+    check_successes_from_reset(TASK, split, finish)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
-    rescued = taken_over = 0
-    for seed in range(20_000, 20_100):
-        robot.reset(TASK, seed, split="test")
-        if misbehave(robot, policy, np.random.default_rng(seed)):
-            taken_over += 1
-            rescued += finish(robot).outcome is Outcome.SUCCESS
-    assert taken_over >= 80
-    assert rescued >= 0.9 * taken_over
+    check_rescues(TASK, policy, robot, finish)

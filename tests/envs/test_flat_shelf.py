@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from misbehaviour import POLICIES, misbehave
+from misbehaviour import POLICIES, check_rescues
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
 from sop_envs.so101 import JAW_CLOSED_RAD
@@ -143,14 +143,7 @@ def test_the_expert_succeeds_in_at_least_97_percent_of_200_scenes_on_four_statio
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
-    rescued = taken_over = 0
-    for seed in range(20_000, 20_100):
-        robot.reset(TASK, seed, split="test")
-        if misbehave(robot, policy, np.random.default_rng(seed)):
-            taken_over += 1
-            rescued += finish(robot).outcome is Outcome.SUCCESS
-    assert taken_over >= 80
-    assert rescued >= 0.9 * taken_over
+    check_rescues(TASK, policy, robot, finish)
 
 
 def test_some_labelled_scenes_show_the_target_in_the_grip(robot):

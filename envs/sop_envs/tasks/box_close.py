@@ -127,7 +127,7 @@ class BoxClose:
         success="The last flap is latched, all four are closed, and no hand touches the carton.",
         failure="None is final: flaps closed in a wrong order can be opened again until time is up.",
         variation="Size, colour, print, pose, stiffness and yield of the carton, where the flaps "
-        "stand at first; test cartons differ in size and colour from those of training.",
+        "stand at first; every fifth combination of size, colour and print is kept for tests.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> BoxCloseSituation:

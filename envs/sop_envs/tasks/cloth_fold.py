@@ -222,8 +222,8 @@ class ClothFold:
         summary="Fold a cloth in half with both arms, its far edge onto its near edge.",
         success="Both far corners lie on the near ones, the cloth is flat, at rest and let go.",
         failure="A corner came to rest out of reach.",
-        variation="Size, stiffness, friction, colour, pose and wrinkles of the cloth, the arms' start; "
-        "test cloths differ from those of training.",
+        variation="Colours, edge, weave, pose and waves of the cloth, the arms' start; a quarter of the "
+        "combinations of colours, edge and weave is kept for tests.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FoldSituation:

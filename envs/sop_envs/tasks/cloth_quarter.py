@@ -61,8 +61,8 @@ class ClothQuarter:
         summary="Fold a cloth that has been folded in half once more, across the first fold.",
         success="All four corners lie together, the cloth is flat, at rest and let go.",
         failure="A corner came to rest out of reach.",
-        variation="Size, stiffness, friction, colour and pose of the cloth, the arms' start; "
-        "test cloths differ from those of training.",
+        variation="Colours, edge, weave and pose of the cloth, the side of its crease, the arms' start; a "
+        "quarter of the combinations of colours, edge and weave is kept for tests.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> QuarterSituation:

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs.experts.cooler import CoolerExpert
 from sop_envs.station import Station, draw_station
@@ -74,12 +73,7 @@ class CoolerSituation(RestockSituation):
     def set_goal(self, item: int, slot: int) -> None:
         """Ask for the other pack, or another free bay."""
         free = [s for s in range(len(SLOTS)) if s not in self._bay_of_stock.values()]
-        if item not in range(PACKS) or slot not in free:
-            raise ConfigurationError(
-                f"No goal (item {item}, slot {slot}) in this scene; allowed: items {list(range(PACKS))}, "
-                f"slots {free}. Choose among these or reset with another seed."
-            )
-        self.goal_item, self.goal_slot = item, slot
+        self._ask_for(item, slot, range(PACKS), free)
 
     def expert(self) -> CoolerExpert:
         return CoolerExpert(self)

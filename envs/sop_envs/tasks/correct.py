@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs.experts.correct import CorrectExpert
 from sop_envs.station import Station, draw_station
@@ -71,12 +70,7 @@ class CorrectSituation(RestockSituation):
         """
         taken = {self.slot_of(i) for i in range(self.count)}
         free = [s for s in range(len(SLOTS)) if s not in taken]
-        if item not in range(self.count) or slot not in free:
-            raise ConfigurationError(
-                f"No goal (item {item}, slot {slot}) in this scene; allowed: items 0 to {self.count - 1}, "
-                f"slots {free}. Choose among these or reset with another seed."
-            )
-        self.goal_item, self.goal_slot = item, slot
+        self._ask_for(item, slot, range(self.count), free)
         for other in self.others:
             now = self.slot_of(other)
             self.homes[other] = self.homes[other] if now is None else now
@@ -97,7 +91,7 @@ class Correct:
     name, version, time_limit_s = NAME, VERSION, TIME_LIMIT_S
     cameras = ("front", "wrist_right")
     card = TaskCard(
-        summary="Find the product that stands in a wrong facing of a full shelf, and move it to its own.",
+        summary="Find the product that stands in a wrong facing, and move it to its own.",
         success="The misplaced product stands in its own facing, at rest, released, and all others are in "
         "theirs.",
         failure="Another product was moved or knocked over, the facing was wrong, or something fell or left "

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs.experts.flat_shelf import FlatShelfExpert
 from sop_envs.station import Station, draw_station
@@ -53,12 +52,7 @@ class FlatShelfSituation(RestockSituation):
         allowed = [i for i in range(self.count) if not self._at_start_in_slot[i]]
         taken = {self.slot_of(i) for i in range(self.count) if i != item}
         free = [s for s in range(len(SLOTS)) if s not in taken]
-        if item not in allowed or slot not in free:
-            raise ConfigurationError(
-                f"No goal (item {item}, slot {slot}) in this scene; allowed: items {allowed}, slots {free}. "
-                f"Choose among these or reset with another seed."
-            )
-        self.goal_item, self.goal_slot = item, slot
+        self._ask_for(item, slot, allowed, free)
 
     def expert(self) -> FlatShelfExpert:
         return FlatShelfExpert(self)

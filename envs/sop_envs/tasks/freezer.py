@@ -15,7 +15,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs.arm_state import ArmState
 from sop_envs.experts.freezer import FreezerExpert
@@ -125,12 +124,7 @@ class FreezerSituation(RestockSituation):
         allowed = [i for i in range(self.count) if not self._inside_at_start[i]]
         taken = {self.slot_of(i) for i in range(self.count) if self._inside_at_start[i]}
         free = [s for s in range(len(SLOTS)) if s not in taken]
-        if item not in allowed or slot not in free:
-            raise ConfigurationError(
-                f"No goal (item {item}, slot {slot}) in this scene; allowed: items {allowed}, slots {free}. "
-                f"Choose among these or reset with another seed."
-            )
-        self.goal_item, self.goal_slot = item, slot
+        self._ask_for(item, slot, allowed, free)
 
     def labels(self) -> Mapping[str, NDArray[np.float32]]:
         """The family's, and the lid: its angle as sine and cosine, its handle, and whether it is held."""
@@ -157,8 +151,8 @@ class Freezer:
         "over it.",
         failure="Another product was moved or knocked over, the compartment was wrong, or the product fell"
         " or left the reach.",
-        variation="Products, their places and yaws, the compartment, what is inside already, the lid's "
-        "spring, the arms' start; test products are never seen in training.",
+        variation="Products, their places and yaws, the compartment, what is inside already, the arms' "
+        "start; test products are never seen in training.",
     )
 
     def begin(self, station: Station, rng: np.random.Generator, split: Split) -> FreezerSituation:

@@ -10,13 +10,14 @@ be asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sop_bench.errors import ConfigurationError
 from sop_envs.arm_state import ArmState
 from sop_envs.multipacks import MultiPack
 from sop_envs.station import Station
@@ -155,6 +156,15 @@ class RestockSituation:
             return True
         inside = REACH_M[0] < math.hypot(x, y) < REACH_M[1] and x > 0.10
         return not inside and self.at_rest(item) and item not in self.touched
+
+    def _ask_for(self, item: int, slot: int, items: Collection[int], slots: Collection[int]) -> None:
+        """Set the goal; raises `ConfigurationError` if it is not among `items` and `slots`."""
+        if item not in items or slot not in slots:
+            raise ConfigurationError(
+                f"No goal (item {item}, slot {slot}) in this scene; allowed: items {list(items)}, slots "
+                f"{list(slots)}. Choose among these or reset with another seed."
+            )
+        self.goal_item, self.goal_slot = item, slot
 
     def labels(self) -> Mapping[str, NDArray[np.float32]]:
         """Of the goal item (its middle) and its slot, in metres: absolute and as seen from the TCP."""
