@@ -16,6 +16,7 @@ from sop_bench.policy.config import PolicyConfig
 
 _TIME_DIM = 32
 _PROPRIO_NOISE = 0.02  # z units, in training: measured joints must not be trusted to the last digit
+_LOSS_KNEE = 0.5  # z units; errors below it are squared, larger ones count linearly
 
 
 class ResidualBlock(nn.Module):
@@ -83,7 +84,10 @@ class FlowHead(nn.Module):
         valid: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Mean squared error of each sample's destination, (B,), over its valid steps.
+        """The mean error of each sample's destination, (B,), over its valid steps: Huber's, squared near zero.
+
+        Corrections hold a few chunks that are fifteen standard deviations long (a wrist that turns over).
+        Squared without a limit they threw whole fleets back by ten points of success in mid-run.
 
         Args:
             features, state_z, commanded_z: (B, F), (B, P), (B, A).
@@ -99,7 +103,8 @@ class FlowHead(nn.Module):
         # Squared, times are early ones: there the context has to say it all, and inference starts there.
         time = torch.rand(len(target), 1, generator=generator).square()
         predicted = self.destination(torch.lerp(noise, target, time), time, context)
-        error = (predicted.float() - target).square()
+        error = F.smooth_l1_loss(predicted.float(), target, beta=_LOSS_KNEE, reduction="none")
+        error = 2 * _LOSS_KNEE * error  # scaled so that small errors count as their squares
         per_step = error.view(self.draws, len(chunk_z), *self.chunk_shape).mean(dim=(0, 3))  # (B, H)
         return (per_step * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
