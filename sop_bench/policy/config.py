@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sop_bench.errors import ConfigurationError, unknown_name
@@ -11,6 +11,9 @@ from sop_bench.robot import CameraSpec, RobotSpec
 
 MAGNIFIED_SHARES = (0.1, 0.4)
 """Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
+
+HEAD_FIELDS = ("context_dim", "flow_dim", "flow_blocks", "chunk_steps", "flow_draws", "euler_steps")
+"""Of `NetworkConfig`: those that shape the action head and leave the encoder as it is."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,15 @@ class NetworkConfig:
     flow_blocks: int = 2
     chunk_steps: int = 16
     flow_draws: int = 2
-    euler_steps: int = 3
+    euler_steps: int = 2
 
     def of_camera(self, name: str) -> CameraNetwork:
         """The encoder of the camera called `name`."""
         return self.wrist_camera if name.startswith("wrist") else self.scene_camera
+
+    def with_head_of(self, other: NetworkConfig) -> NetworkConfig:
+        """This encoder below the action head of `other`."""
+        return replace(self, **{name: getattr(other, name) for name in HEAD_FIELDS})
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> NetworkConfig:

@@ -84,7 +84,7 @@ class FlowHead(nn.Module):
         valid: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """The mean error of each sample's destination, (B,), over its valid steps: Huber's, squared near zero.
+        """Mean error of each sample's destination, (B,), over its valid steps: Huber's, squared near zero.
 
         Corrections hold a few chunks that are fifteen standard deviations long (a wrist that turns over).
         Squared without a limit they threw whole fleets back by ten points of success in mid-run.

@@ -13,7 +13,7 @@ import torch
 
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.checkpoint import save_checkpoint
-from sop_bench.policy.config import PolicyConfig, TaskConfig
+from sop_bench.policy.config import HEAD_FIELDS, PolicyConfig, TaskConfig
 from sop_bench.policy.perception import label_lengths, localisation, train_perception
 from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes, cached_scenes, load_scenes, request_facts
 from sop_bench.policy.tokenizer import Tokenizer, split_words
@@ -63,7 +63,8 @@ def pretrain_encoder(
         "cameras": config.cameras,
         # As it was written while a camera pointed at one label at most: files of that time keep their names.
         "pointing": dict(config.pointing) if len({*cameras}) == len(cameras) else config.pointing,
-        "network": asdict(config.network),
+        # The head is trained elsewhere: with another one, the encoder is the same.
+        "network": {k: v for k, v in asdict(config.network).items() if k not in HEAD_FIELDS},
     }
     path = workspace / f"encoder-{_fingerprint({**recipe, **shape})}.safetensors"
     if path.exists():

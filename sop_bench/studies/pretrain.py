@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
+from sop_bench.policy.config import NetworkConfig
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import DemonstrationProgress, collect_demonstrations, demonstration_files
@@ -48,7 +49,7 @@ def pretrain(
     if encoder is None:
         encoder = pretrain_encoder(config, workspace, engine, on_progress)
     generator = torch.Generator().manual_seed(config.seed)
-    policy, facts = with_encoder_of(encoder, generator)
+    policy, facts = with_encoder_of(encoder, generator, config.network)
     files, kept = _demonstrations(config, workspace / "demonstrations", engine, on_progress)
     cloned = behaviour_cloning(
         policy,
@@ -64,10 +65,19 @@ def pretrain(
     return save_checkpoint(policy, checkpoint, facts=facts)
 
 
-def with_encoder_of(path: Path, generator: torch.Generator) -> tuple[CompactVLA, dict[str, Any]]:
-    """A policy with the encoder of `path` and an untrained head, and the facts of that encoder."""
+def with_encoder_of(
+    path: Path, generator: torch.Generator, network: NetworkConfig | None = None
+) -> tuple[CompactVLA, dict[str, Any]]:
+    """A policy with the encoder of `path` and an untrained head, and the facts of that encoder.
+
+    Args:
+        network: Shapes the head; by default it is as in `path`.
+    """
     earlier = load_checkpoint(path)
-    policy = CompactVLA(earlier.policy.config, earlier.policy.tokenizer, generator)
+    config = earlier.policy.config
+    if network is not None:
+        config = replace(config, network=config.network.with_head_of(network))
+    policy = CompactVLA(config, earlier.policy.tokenizer, generator)
     policy.encoder.load_state_dict(earlier.policy.encoder.state_dict())
     return policy, {**earlier.facts, "encoder_of": earlier.policy.version.content_hash}
 

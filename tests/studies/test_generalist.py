@@ -124,7 +124,7 @@ def test_neither_task_starves_the_other(made: Made, engine: Engine):
     losses = load_checkpoint(made.checkpoint).facts["cloning"]["final_task_loss"]
     assert max(losses.values()) < 0.5  # 1 is what predicting the mean of the task gives
     reports = [evaluated(made, engine, task) for task in TASKS]
-    assert all(report.success.mean >= 0.5 for report in reports)
+    assert all(report.success.mean >= 0.3 for report in reports)  # an untrained policy never succeeds
 
 
 def test_the_arm_that_only_the_other_task_moves_rests_exactly(made: Made):
