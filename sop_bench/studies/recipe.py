@@ -17,6 +17,8 @@ from sop_bench.studies.mixture import MixtureConfig, profile_hours
 
 Pointing = tuple[tuple[str, str], ...]
 
+_SEVERAL_TASKS_STEPS = 20_000  # of the encoder of a generalist, which sees each task less often
+
 # What each camera points at, as far as a policy's tasks have it. Positions that stand in the picture for the
 # front camera, seen from the hand for the cameras on the wrists.
 POINTING: Pointing = (
@@ -109,7 +111,8 @@ def recipe_for(
         return replace(config, demonstrations=demonstrations)
     hours = hours if robot_hours is None else robot_hours
     mixture = MixtureConfig(robot=robot, tasks=tasks, robot_hours=hours, seed=seed, cameras=cameras)
-    return replace(config, demonstrations=mixture)
+    perception = replace(config.perception, steps=_SEVERAL_TASKS_STEPS)
+    return replace(config, demonstrations=mixture, perception=perception)
 
 
 def _labels(name: str, tasks: Sequence[str]) -> tuple[tuple[str, ...], set[str]]:
