@@ -24,6 +24,15 @@ def test_acts_the_same_whatever_was_asked_before():
     np.testing.assert_array_equal(policy.act(an_observation(7), RNG), fresh.act(an_observation(7), RNG))
 
 
+def test_images_that_may_not_be_written_or_stand_on_their_head_in_memory_are_read_all_the_same():
+    policy, observation = a_policy(), an_observation()
+    images = {name: np.ascontiguousarray(image[::-1])[::-1] for name, image in observation.images.items()}
+    for image in images.values():
+        image.setflags(write=False)
+    odd = replace(observation, images=images)
+    np.testing.assert_array_equal(policy.act(odd, RNG), policy.act(observation, RNG))
+
+
 def test_acts_the_same_whatever_the_number_of_threads():
     policy, threads = a_policy(), torch.get_num_threads()
     first = policy.act(an_observation(), RNG)
