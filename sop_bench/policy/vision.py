@@ -197,7 +197,7 @@ class VisionLanguageEncoder(nn.Module):
         """What post-training leaves as pretraining made it, by name in `state_dict`.
 
         The strided convolutions of the cameras, which look at single pixels and at edges: their gradients
-        cost a sixth of a step, and fine-tuning commonly keeps the first layers of a pretrained backbone. And
+        cost a seventh of a step, and fine-tuning commonly keeps first layers of a pretrained backbone. And
         the pointers, which learn from labels of scenes alone: a policy's loss has no gradient for them.
         """
         return {
