@@ -30,4 +30,7 @@ class ArmState:
         self.arm_rad, self.jaw_rad = measured[:5], measured[5]
         self.commanded_arm_rad, self.commanded_jaw_rad = commanded[:5], commanded[5]
         self.tcp = kin.forward(self.arm_rad)
-        self.commanded_tcp = kin.forward(self.commanded_arm_rad)
+
+    @property
+    def commanded_tcp(self) -> kin.TcpPose:
+        return kin.forward(self.commanded_arm_rad)
