@@ -64,7 +64,7 @@ class CoolerExpert(RestockExpert):
             return super()._carry(item, place)
         up = s.tcp_m[2] > _ACROSS_M - 0.020 and x < _AISLE_X_M + 0.020
         aside = place[1] if up or abs(place[1] - y) < 2 * _IN_LINE_M else y
-        return Move(
+        return self._to(
             _AISLE_X_M + tcp.x_m - x, aside + tcp.y_m - y, _ACROSS_M, JAW_CLOSED_RAD, self._turn_of(item)
         )
 

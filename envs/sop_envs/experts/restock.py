@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.robot import Assessment
-from sop_envs.experts.arm import Move, joints_towards, stay
+from sop_envs.arm_state import ArmState
+from sop_envs.experts.arm import RESTOCKING, Move, lag_m
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD, JAW_PARALLEL_RAD, jaw_face_m
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ CENTRED_M, SLIPS_M = 0.007, 0.012  # across the pads: start to close; a round pr
 
 FINGERS_M, FINGER_ROOM_M = (-0.046, 0.050), 0.021  # open fingers from the TCP; room to a product's middle
 ROUND_TURNS_RAD = (0.0, 0.4, -0.4, 0.8, -0.8)  # tried in this order on what can be gripped at any yaw
-LAG_SHARE, LAG_LIMIT_M = 0.8, 0.012  # of droop and friction, made up for when nearly there
+LAG_LIMIT_M = 0.012  # of droop and friction, made up for when nearly there
 
 
 class RestockExpert:
@@ -64,7 +65,7 @@ class RestockExpert:
     def act(self) -> NDArray[np.float32]:
         s = self._s
         action = s.data.ctrl.astype(np.float32)
-        action[self._arm.joints] = joints_towards(self._arm, self._due(), s.table_m)
+        action[self._arm.joints] = RESTOCKING.towards(self._arm, self._due())
         return action
 
     def _due(self) -> Move:
@@ -126,25 +127,25 @@ class RestockExpert:
         if away > 2 * PLACED_M:
             ready = tcp_height > self.carry_m - 0.020
             if not ready:
-                return Move(here.x_m, here.y_m, self.carry_m + 0.01, JAW_CLOSED_RAD)
-            return Move(to_x, to_y, self.carry_m, JAW_CLOSED_RAD, turn)
+                return self._to(here.x_m, here.y_m, self.carry_m + 0.01, JAW_CLOSED_RAD)
+            return self._to(to_x, to_y, self.carry_m, JAW_CLOSED_RAD, turn)
         pressing = tcp_height - (here.z_m - s.table_m) > 0.008
         if height > TOUCHDOWN_M and not (pressing and height < 3 * TOUCHDOWN_M):
             descent = self.carry_m if away > PLACED_M and height > 0.02 else hanging - 0.004
-            return Move(to_x, to_y, descent, JAW_CLOSED_RAD, turn)
-        return self._stay(self.letting_go_rad)
+            return self._to(to_x, to_y, descent, JAW_CLOSED_RAD, turn)
+        return self._stay(self._arm, self.letting_go_rad)
 
     def _let_go(self, item: int) -> Move:
         """Open, centre the jaw on the item so that no finger drags it along, then lift."""
         s, tcp, here = self._s, self._arm.tcp, self._arm.commanded_tcp
         x, y, height = s.item_m[item]
         if s.tcp_m[2] - height > self.clear_m:
-            return Move(here.x_m, here.y_m, self.hover_m, JAW_OPEN_RAD)
+            return self._to(here.x_m, here.y_m, self.hover_m, JAW_OPEN_RAD)
         if self._arm.jaw_rad < self.let_go_rad:
-            return self._stay(self.letting_go_rad)
+            return self._stay(self._arm, self.letting_go_rad)
         if math.hypot(tcp.x_m - x, tcp.y_m - y) > 0.010:
-            return Move(x, y, max(here.z_m - s.table_m, height + self.centring_m), self.letting_go_rad)
-        return Move(here.x_m, here.y_m, self.hover_m, self.letting_go_rad)
+            return self._to(x, y, max(here.z_m - s.table_m, height + self.centring_m), self.letting_go_rad)
+        return self._to(here.x_m, here.y_m, self.hover_m, self.letting_go_rad)
 
     def _fetch(self, item: int) -> Move:
         s, tcp, command = self._s, self._arm.tcp, self._arm.commanded_tcp
@@ -155,30 +156,36 @@ class RestockExpert:
         at_grasp_height = -self.too_low_m < height - grasp < 0.014
         arrived = lateral < FUNNEL_M and abs(self._in_jaw(item)[1]) < CENTRED_M and height - grasp < 0.006
         if at_grasp_height and self._between_pads(item) and (arrived or not opened):
-            return self._stay(JAW_CLOSED_RAD)  # from here on keep closing, without any turn of the wrist
+            # From here on keep closing, without any turn of the wrist.
+            return self._stay(self._arm, JAW_CLOSED_RAD)
         if self._about_to_misplace():
-            return self._stay(JAW_CLOSED_RAD)  # take it again before it counts as placed
+            return self._stay(self._arm, JAW_CLOSED_RAD)  # take it again before it counts as placed
         if not opened and self._arm.jaw_rad < 0.6 and height < self.hover_m - 0.02 and s.touched:
-            return self._stay(JAW_OPEN_RAD)  # let go of what it was
+            return self._stay(self._arm, JAW_OPEN_RAD)  # let go of what it was
         progress = min(1.0, max(0.0, (self.hover_m - height) / (self.hover_m - grasp)))
         allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
         turned = abs(tcp.jaw_yaw_rad - yaw) < 0.20
         if lateral < allowed and turned and self._arm.jaw_rad > JAW_OPEN_RAD - 0.15:
             near = height - grasp < 0.02
-            lag = [
-                float(np.clip(LAG_SHARE * (c - m), -LAG_LIMIT_M, LAG_LIMIT_M)) if near else 0.0
-                for c, m in zip(command.xyz_m, tcp.xyz_m, strict=True)
-            ]
-            return Move(x + lag[0], y + lag[1], grasp + lag[2], JAW_OPEN_RAD, yaw)
+            lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M) if near else (0.0, 0.0, 0.0)
+            return self._to(x + lag_x, y + lag_y, grasp + lag_z, JAW_OPEN_RAD, yaw)
         commanded_height = command.z_m - s.table_m
         drooping = commanded_height < self.hover_m - 0.004  # as a stretched arm does
         rising = height < self.hover_m - 0.045 or drooping
         if lateral > 0.012 and height < self.hover_m - 0.018 and rising:
-            return Move(command.x_m, command.y_m, self.hover_m, JAW_OPEN_RAD)
-        return Move(x, y, self.hover_m, JAW_OPEN_RAD, yaw)
+            return self._to(command.x_m, command.y_m, self.hover_m, JAW_OPEN_RAD)
+        return self._to(x, y, self.hover_m, JAW_OPEN_RAD, yaw)
 
-    def _stay(self, jaw_rad: float) -> Move:
-        return stay(self._arm, self._s.table_m, jaw_rad)
+    def _to(
+        self, x_m: float, y_m: float, height_m: float, jaw_rad: float, jaw_yaw_rad: float | None = None
+    ) -> Move:
+        """A way-point in the arm's base frame, but for its height: that counts from the table top."""
+        return Move((x_m, y_m, height_m + self._s.table_m), jaw_rad, jaw_yaw_rad)
+
+    def _stay(self, arm: ArmState, jaw_rad: float) -> Move:
+        """Where the arm has been told to be already, with another jaw."""
+        x, y, z = arm.commanded_tcp_m
+        return self._to(x, y, z - self._s.table_m, jaw_rad)
 
     # ----------------------------------------------------------------------------------------- measuring
 
