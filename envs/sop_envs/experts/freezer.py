@@ -122,11 +122,6 @@ class FreezerExpert(RestockExpert):
         cost = np.linalg.norm(places - start, axis=1) + 10 * np.maximum(0, SPACING_M - 0.008 - gap)
         return np.array([*places[cost.argmin()], 0.0])
 
-    def _about_to_misplace(self) -> bool:
-        s = self._s
-        others = s.touched - {s.goal_item}
-        return any(s.over_slot(item) is not None and self._between_pads(item) for item in others)
-
     # ------------------------------------------------------------------------------------ the left arm
 
     @property
