@@ -15,17 +15,13 @@ from sop_bench.cli_common import (
     DEFAULT_TASK,
     Adapter,
     CheckpointOption,
-    Demos,
-    Fresh,
-    Latency,
-    Profile,
+    Seed,
     Workers,
     again,
     err,
     interruptible,
     out,
     task_names,
-    whole_numbers,
     worker_count,
 )
 from sop_bench.errors import ConfigurationError, SopBenchError
@@ -37,9 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Task = Annotated[str, typer.Option(help="One of the robot's tasks.")]
 Tasks = Annotated[str, typer.Option("--tasks", "--task", help="Tasks of the robot, with commas, or all.")]
-Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
 
 app.add_typer(cli_tasks.app)
 app.add_typer(cli_studies.app)
@@ -65,7 +59,7 @@ def doctor(
 ) -> None:
     """Say what this machine lacks, and how to get it."""
     from sop_bench import doctor as machine
-    from sop_bench.studies.profiles import SHIPPED_CHECKPOINT
+    from sop_bench.studies.fleet_study import SHIPPED_CHECKPOINT
 
     findings = machine.examine(checkpoint or SHIPPED_CHECKPOINT, output)
     out.print(machine.as_table(findings))
@@ -231,70 +225,6 @@ def evaluate(
     if video:
         for path in film_tasks(configs, output, range(min(6, episodes))):
             out.print(f"wrote {path}", highlight=False)
-
-
-# ------------------------------------------------------------------------------------------------- studies
-
-
-@app.command()
-def posttrain(
-    robots: Annotated[int, typer.Option(min=0, help="Fleet size; 0 is the control, without a fleet.")] = 4,
-    profile: Profile = "desk",
-    seed: Seed = 0,
-    adapter: Adapter = "so101",
-    task: Task = DEFAULT_TASK,
-    checkpoint: CheckpointOption = None,
-    demos: Demos = None,
-    latency: Latency = "field",
-    output: Annotated[Path | None, typer.Option(help="By default runs/posttrain-PROFILE.")] = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Post-train one policy with one fleet: a single cell of `scale`."""
-    from sop_bench.studies import cells
-    from sop_bench.studies.live import CellKey
-
-    setting = cells.Setting(adapter, task, checkpoint, demos, latency)
-    study = cells.study(setting, profile, (max(1, robots),), seeds=(seed,))
-    directory = output or Path(f"runs/posttrain-{profile}")
-    with interruptible(again()):
-        key = CellKey(seed, robots)
-        count = worker_count(workers)
-        curve = cells.posttrain(study, key, directory, workers=count, fresh=fresh, console=out)
-    out.print(curve)
-    policy = directory / key.folder / "policy.safetensors"
-    out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
-
-
-@app.command()
-def scale(
-    robots: Annotated[str, typer.Option(help="Fleet sizes, with commas.")] = "1,2,4",
-    profile: Profile = "desk",
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Training seeds; by default as the profile says.")
-    ] = None,
-    adapter: Adapter = "so101",
-    task: Task = DEFAULT_TASK,
-    checkpoint: CheckpointOption = None,
-    demos: Demos = None,
-    latency: Latency = "field",
-    target: Annotated[float, typer.Option(help="Success rate whose first crossing is timed.")] = 0.8,
-    output: Annotated[Path | None, typer.Option(help="By default runs/scale-PROFILE.")] = None,
-    workers: Workers = None,
-    fresh: Fresh = False,
-) -> None:
-    """Draw success against wall-clock for several fleet sizes, and time to target against fleet size."""
-    from sop_bench.studies import cells
-    from sop_bench.studies.report import as_rich
-
-    setting = cells.Setting(adapter, task, checkpoint, demos, latency)
-    numbers = None if seeds is None else tuple(range(seeds))
-    study = cells.study(setting, profile, whole_numbers(robots, "--robots"), seeds=numbers, target=target)
-    directory = output or Path(f"runs/scale-{profile}")
-    with interruptible(again()):
-        summary = cells.scale(study, directory, workers=worker_count(workers), fresh=fresh, console=out)
-    out.print(as_rich(summary))
-    out.print(f"Records, {directory}/summary.json and the figure {directory}/scaling.png are written.")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ Profile = Annotated[str, typer.Option(help="smoke (a minute), desk (minutes on t
 Latency = Annotated[str, typer.Option(help="Upload and publish delays: field (as measured) or zero.")]
 Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Delete or resume what --output holds.")]
 
+Seed = Annotated[int, typer.Option(help="Draws scenes, noise and batches.")]
+
 DEFAULT_TASK = "restock/flat-shelf"
 
 
@@ -56,6 +58,16 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     except ValueError:
         raise ConfigurationError(
             f"{option} {text!r} is no list of whole numbers; allowed: numbers with commas, such as 1,2,4."
+        ) from None
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """The numbers in an option such as ``0,7.5,30``; raises `ConfigurationError` for anything else."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(
+            f"{option} {text!r} is no list of numbers; allowed: numbers with commas, such as 0,7.5,30."
         ) from None
 
 

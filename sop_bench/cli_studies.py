@@ -1,4 +1,4 @@
-"""The commands that compare ways of training one fleet: by SOP or in rounds, from more data or from less."""
+"""The commands that run studies: fleets of several sizes, of several methods, or from more data or less."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from sop_bench.cli_common import (
     Fresh,
     Latency,
     Profile,
+    Seed,
     Workers,
     again,
     interruptible,
+    numbers,
     out,
     task_names,
+    whole_numbers,
     worker_count,
 )
 
@@ -27,10 +30,89 @@ app = typer.Typer()
 
 Tasks = Annotated[
     str,
-    typer.Option("--tasks", "--task", help="The fleet's, with commas, or all; robots do them in turn."),
+    typer.Option("--tasks", "--task", help="The fleet's, with commas, or all; families share its robots."),
 ]
 FleetSize = Annotated[int | None, typer.Option(help="Robots of the fleet; by default as the profile says.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Training seeds; by default as the profile says.")]
+Scenes = Annotated[
+    int | None, typer.Option(min=1, help="Of each task in each evaluation; by default as the profile says.")
+]
+Minutes = Annotated[
+    str | None,
+    typer.Option(help="Virtual minutes of evaluations, from 0 to the end; by default as the profile says."),
+]
+
+
+@app.command()
+def posttrain(
+    robots: Annotated[int, typer.Option(min=0, help="Fleet size; 0 is the control, without a fleet.")] = 4,
+    profile: Profile = "desk",
+    seed: Seed = 0,
+    tasks: Tasks = DEFAULT_TASK,
+    scenes: Scenes = None,
+    minutes: Minutes = None,
+    adapter: Adapter = "so101",
+    checkpoint: CheckpointOption = None,
+    demos: Demos = None,
+    latency: Latency = "field",
+    output: Annotated[Path | None, typer.Option(help="By default runs/posttrain-PROFILE.")] = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Post-train one policy with one fleet: a single cell of `scale`."""
+    from sop_bench.studies import cells
+    from sop_bench.studies.live import CellKey
+    from sop_bench.studies.profiles import scale_study
+
+    study = scale_study(
+        profile,
+        (max(1, robots),),
+        seeds=(seed,),
+        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+    )
+    directory = output or Path(f"runs/posttrain-{profile}")
+    key, count = CellKey(seed, robots), worker_count(workers)
+    with interruptible(again()):
+        curve = cells.posttrain(study, key, directory, workers=count, fresh=fresh, console=out)
+    out.print(curve)
+    policy = directory / key.folder / "policy.safetensors"
+    out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
+
+
+@app.command()
+def scale(
+    robots: Annotated[str, typer.Option(help="Fleet sizes, with commas.")] = "1,2,4",
+    profile: Profile = "desk",
+    seeds: Seeds = None,
+    tasks: Tasks = DEFAULT_TASK,
+    scenes: Scenes = None,
+    minutes: Minutes = None,
+    adapter: Adapter = "so101",
+    checkpoint: CheckpointOption = None,
+    demos: Demos = None,
+    latency: Latency = "field",
+    target: Annotated[float, typer.Option(help="Success rate whose first crossing is timed.")] = 0.8,
+    output: Annotated[Path | None, typer.Option(help="By default runs/scale-PROFILE.")] = None,
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Draw success against wall-clock for several fleet sizes, and time to target against fleet size."""
+    from sop_bench.studies import cells
+    from sop_bench.studies.profiles import scale_study
+    from sop_bench.studies.report import as_rich
+
+    study = scale_study(
+        profile,
+        whole_numbers(robots, "--robots"),
+        seeds=_numbered(seeds),
+        target=target,
+        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+    )
+    directory = output or Path(f"runs/scale-{profile}")
+    count = worker_count(workers)
+    with interruptible(again()):
+        summary = cells.scale(study, directory, workers=count, fresh=fresh, console=out)
+    _conclude(as_rich(summary), directory, "scaling")
 
 
 @app.command()
@@ -42,6 +124,8 @@ def compare(
         int | None, typer.Option(help="Rounds of the baseline; by default as the profile says.")
     ] = None,
     tasks: Tasks = DEFAULT_TASK,
+    scenes: Scenes = None,
+    minutes: Minutes = None,
     adapter: Adapter = "so101",
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
@@ -56,20 +140,15 @@ def compare(
 
     study = study_of.compare_study(
         profile,
-        checkpoint=checkpoint,
         seeds=_numbered(seeds),
         **_given(robots=robots, rounds=rounds),
-        tasks=task_names(tasks, adapter),
-        adapter=adapter,
-        demos=demos,
-        latency=latency,
+        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/compare-{profile}")
     count = worker_count(workers)
     with interruptible(again()):
         summary = study_of.compare(study, directory, workers=count, fresh=fresh, console=out)
-    out.print(as_rich(summary))
-    out.print(f"Records, {directory}/summary.json and the figure {directory}/comparison.png are written.")
+    _conclude(as_rich(summary), directory, "comparison")
 
 
 @app.command("pretrain-sweep")
@@ -79,6 +158,8 @@ def pretrain_sweep(
     fractions: Annotated[str, typer.Option(help="Of the demonstrations, with commas.")] = "1/8,1/2,full",
     robots: FleetSize = None,
     tasks: Tasks = DEFAULT_TASK,
+    scenes: Scenes = None,
+    minutes: Minutes = None,
     adapter: Adapter = "so101",
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
@@ -93,25 +174,42 @@ def pretrain_sweep(
 
     study = study_of.sweep_study(
         profile,
-        checkpoint=checkpoint,
         seeds=_numbered(seeds),
-        fractions=_names(fractions),
+        fractions=tuple(name.strip() for name in fractions.split(",")),
         **_given(robots=robots),
-        tasks=task_names(tasks, adapter),
-        adapter=adapter,
-        demos=demos,
-        latency=latency,
+        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/pretrain-sweep-{profile}")
     count = worker_count(workers)
     with interruptible(again()):
         summary = study_of.pretrain_sweep(study, directory, workers=count, fresh=fresh, console=out)
-    out.print(as_rich(summary))
-    out.print(f"Records, {directory}/summary.json and the figure {directory}/pretraining.png are written.")
+    _conclude(as_rich(summary), directory, "pretraining")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))
+def _setting(
+    tasks: str,
+    adapter: str,
+    checkpoint: Path | None,
+    demos: Path | None,
+    latency: str,
+    scenes: int | None,
+    minutes: str | None,
+) -> dict[str, Any]:
+    """What every study is told of the fleet and its evaluation, in the words of a `FleetStudy`."""
+    times_s = None if minutes is None else tuple(60 * time for time in numbers(minutes, "--minutes"))
+    return {
+        "tasks": task_names(tasks, adapter),
+        "adapter": adapter,
+        "checkpoint": checkpoint,
+        "demos": demos,
+        "latency": latency,
+        **_given(evaluation_episodes=scenes, evaluation_times_s=times_s),
+    }
+
+
+def _conclude(table: Any, directory: Path, figure: str) -> None:
+    out.print(table)
+    out.print(f"Records, {directory}/summary.json and the figure {directory}/{figure}.png are written.")
 
 
 def _numbered(seeds: int | None) -> tuple[int, ...] | None:

@@ -47,6 +47,7 @@ from sop_bench.robot_spec import (
     RobotSpec,
     Split,
     Step,
+    allowed_action,
     checked_action,
     checked_split,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Step",
     "TaskCard",
     "Window",
+    "allowed_action",
     "checked_action",
     "checked_split",
     "installed_robots",

@@ -145,3 +145,18 @@ def checked_action(spec: RobotSpec, action_rad: NDArray[np.floating]) -> NDArray
             f"policy's weights and normaliser."
         )
     return action
+
+
+def allowed_action(
+    spec: RobotSpec, action_rad: NDArray[np.floating], commanded_rad: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """The nearest action to `action_rad` within the joint limits and one step's reach of `commanded_rad`.
+
+    Raises:
+        ContractError: Wrong shape, or NaN or infinity among the values.
+    """
+    # Not np.clip: on twelve numbers it takes twice as long, and this runs twice in every step.
+    action, reach = checked_action(spec, action_rad), spec.max_step_rad
+    action = np.minimum(np.maximum(action, commanded_rad - reach), commanded_rad + reach)
+    action = np.minimum(np.maximum(action, spec.joint_lower_rad), spec.joint_upper_rad)
+    return action.astype(np.float32, copy=False)

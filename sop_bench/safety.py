@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.robot import RobotSpec, checked_action
+from sop_bench.robot import RobotSpec, allowed_action
 
 
 class SafetyGate:
@@ -30,7 +30,4 @@ class SafetyGate:
         Raises:
             ContractError: Wrong shape, NaN or infinity.
         """
-        action = checked_action(self._spec, action_rad)
-        reach = self._spec.max_step_rad
-        action = np.clip(action, commanded_rad - reach, commanded_rad + reach)
-        return np.clip(action, self._spec.joint_lower_rad, self._spec.joint_upper_rad).astype(np.float32)
+        return allowed_action(self._spec, action_rad, commanded_rad)

@@ -21,7 +21,7 @@ from sop_bench.robot import (
     RobotSpec,
     Split,
     Step,
-    checked_action,
+    allowed_action,
 )
 
 
@@ -69,9 +69,7 @@ class TwoJointRobot:
     def step(self, action_rad: NDArray[np.floating]) -> Step:
         if self._outcome is not Outcome.RUNNING:
             raise ContractError("The episode is over; allowed: reset. Reset first.")
-        action, stride = checked_action(self.spec, action_rad), self.spec.max_step_rad
-        reachable = np.clip(action, self._commanded - stride, self._commanded + stride)
-        self._commanded = np.clip(reachable, self.spec.joint_lower_rad, self.spec.joint_upper_rad)
+        self._commanded = allowed_action(self.spec, action_rad, self._commanded)
         self.joints = self._slack * self.joints + (1 - self._slack) * self._commanded
         self.steps += 1
         reason = ""

@@ -95,8 +95,7 @@ def test_a_mistake_gives_one_message_with_what_is_allowed_and_exit_code_two(
     # The shipped policy is not what these are about.
     present = tmp_path / "present.safetensors"
     present.write_bytes(b"")
-    for module in ("cells", "fleet_study"):
-        monkeypatch.setattr(f"sop_bench.studies.{module}.SHIPPED_CHECKPOINT", present)
+    monkeypatch.setattr("sop_bench.studies.fleet_study.SHIPPED_CHECKPOINT", present)
     extra = () if "--workers" in arguments else ("--workers", "0")
     code, shown = run(*arguments, *extra)
     assert code == 2
@@ -108,7 +107,7 @@ def test_interrupting_says_how_to_go_on_and_exits_as_shells_expect(run, monkeypa
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sop_bench.studies.cells.study", lambda *arguments, **options: None)
+    monkeypatch.setattr("sop_bench.studies.profiles.scale_study", lambda *arguments, **options: None)
     monkeypatch.setattr("sop_bench.studies.cells.scale", interrupted)
     code, shown = run("scale", "--robots", "1,2", "--fresh")
     assert code == 130

@@ -33,5 +33,12 @@ class ArmState:
         self.arm_rad, self.jaw_rad = measured[:5], measured[5]
         self.commanded_arm_rad, self.commanded_jaw_rad = commanded[:5], commanded[5]
         self.tcp = kin.forward(self.arm_rad)
-        self.commanded_tcp = kin.forward(self.commanded_arm_rad)
-        self.tcp_m, self.commanded_tcp_m = self.tcp.xyz_m, self.commanded_tcp.xyz_m
+        self.tcp_m = self.tcp.xyz_m
+
+    @property
+    def commanded_tcp(self) -> kin.TcpPose:
+        return kin.forward(self.commanded_arm_rad)
+
+    @property
+    def commanded_tcp_m(self) -> tuple[float, float, float]:
+        return self.commanded_tcp.xyz_m

@@ -143,6 +143,9 @@ def _gl_context(width: int, height: int) -> Any:
     """
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
+    # Mesa would hand these small pictures to a thread per core, which costs more than it gains and takes the
+    # cores from other robots. It draws the same pixels in the calling thread. Read when the driver starts.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     backend = os.environ.get("MUJOCO_GL", "").lower()
     if backend == "egl":
         from mujoco.egl import GLContext

@@ -26,7 +26,7 @@ from sop_bench.robot import (
     Step,
     TaskCard,
     Window,
-    checked_action,
+    allowed_action,
 )
 from sop_envs.rendering import LazyImages, Renderer
 from sop_envs.so101 import JOINT_NAMES, MAX_STEP_RAD, joint_limits_rad
@@ -108,17 +108,13 @@ class SimulatedSo101:
         return self._observe(self._situation)
 
     def step(self, action_rad: NDArray[np.floating]) -> Step:
-        situation = self.situation
-        requested = checked_action(self._spec, action_rad)
+        situation, data = self.situation, self.situation.data
+        commanded = data.ctrl.astype(np.float32)
+        executed = allowed_action(self._spec, action_rad, commanded)
         if self._outcome is not Outcome.RUNNING:
             raise ContractError(
                 f"The episode is over ({self._outcome.value}). Call reset before the next step."
             )
-        data = situation.data
-        commanded = data.ctrl.astype(np.float32)
-        reach = self._spec.max_step_rad
-        executed = np.clip(requested, commanded - reach, commanded + reach)
-        executed = np.clip(executed, self._spec.joint_lower_rad, self._spec.joint_upper_rad)
         self._wake(executed != commanded)
         if self._latency_steps:
             situation.advance(self._latency_steps)

@@ -33,7 +33,8 @@ class LearnerConfig:
         ema: Decay of the exponential average of the weights, which is what is published; short at first (see
             `WeightAverage`), because the first corrections teach the most.
         clip_norm: Largest norm of the gradient.
-        mode: Train the action head on cached features, or everything from pixels.
+        mode: Train the action head on cached features, or the encoder with it, from pixels. Even ``"all"``
+            leaves out the encoder's first layers and its pointers (`VisionLanguageEncoder.only_pretrained`).
     """
 
     batch_size: int = 128

@@ -19,6 +19,7 @@ from sop_bench.policy.pointer import Pointer, Votes, attended, pointed
 from sop_bench.robot import CameraSpec
 
 _POSE_DIM = 32  # length of the embedding of the pose that modulates the images
+_PRETRAINED_PARTS = ("patches", "offset", "reduce", "pointer", "further_pointers")  # of a `CameraEncoder`
 
 
 class LanguageEncoder(nn.Module):
@@ -99,7 +100,7 @@ class CameraEncoder(nn.Module):
         cells = F.relu(x.permute(0, 2, 3, 1).flatten(1, 2))  # (B, cells, channels)
         first = [] if self.pointer is None else [self.pointer]
         votes = [pointer(cells, pose) for pointer in (*first, *self.further_pointers)]
-        grid = F.relu(self.grid(cells), inplace=True)
+        grid = F.relu(self.grid(cells))  # not in place: of a view, that costs its gradient four copies
         if self.attends:
             return self.out(torch.cat([attended(vote, grid) for vote in votes], dim=1)), votes
         return self.out(grid.flatten(1)), votes
@@ -191,6 +192,19 @@ class VisionLanguageEncoder(nn.Module):
                 has_label[row, config.label_slice(name)] = 1.0
         self.register_buffer("has_label", has_label, persistent=False)
         self.has_label: Tensor  # (tasks, label_dim)
+
+    def only_pretrained(self) -> dict[str, nn.Parameter]:
+        """What post-training leaves as pretraining made it, by name in `state_dict`.
+
+        The strided convolutions of the cameras, which look at single pixels and at edges: their gradients
+        cost a seventh of a step, and fine-tuning commonly keeps first layers of a pretrained backbone. And
+        the pointers, which learn from labels of scenes alone: a policy's loss has no gradient for them.
+        """
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if name.startswith("cameras.") and name.split(".")[2] in _PRETRAINED_PARTS
+        }
 
     def embed_language(self, tokens: Tensor) -> Tensor:
         """(B, L) word ids to (B, language_dim)."""

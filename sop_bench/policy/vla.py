@@ -89,7 +89,7 @@ class CompactVLA(nn.Module):
         """
         del rng
         images = {
-            camera.name: torch.tensor(_checked_image(observation.images, camera))[None]
+            camera.name: _as_tensor(_checked_image(observation.images, camera))[None]
             for camera in self.config.cameras
         }
         state = self._checked_vector("proprioception", observation.proprioception, self.config.state_dim)
@@ -162,7 +162,7 @@ class CompactVLA(nn.Module):
             return self._head_loss(batch.features, batch, generator)
 
     def loss_from_pixels(self, batch: PixelBatch, generator: torch.Generator) -> Tensor:
-        """The same loss, (B,), with gradients into the encoder if `trainable_parameters("all")` was asked."""
+        """The same loss, (B,), with gradients into what `trainable_parameters` was asked to train."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
             features = self.features(batch.images, batch.tokens, batch.state)
             return self._head_loss(features, batch, generator)
@@ -180,17 +180,25 @@ class CompactVLA(nn.Module):
         )
 
     def trainable_parameters(self, mode: Trainable = "head") -> list[nn.Parameter]:
-        """The parameters to optimise; all others stop requiring gradients."""
+        """The parameters to optimise; all others stop requiring gradients.
+
+        ``"head"`` is the action head. ``"all"`` adds the encoder, but not its first layers and not its
+        pointers: see `VisionLanguageEncoder.only_pretrained`. The frozen layers come before all that is
+        trained, so a step from pixels runs them without a graph and without a backward pass.
+        """
         self.encoder.requires_grad_(mode == "all")
+        for parameter in self.encoder.only_pretrained().values():
+            parameter.requires_grad_(False)
         self.head.requires_grad_(True)
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def state_for_update(self, mode: Trainable = "head") -> dict[str, Tensor]:
         """Copies of only the weights that training in `mode` changes, by their names in `state_dict`."""
+        untouched = {f"encoder.{name}" for name in self.encoder.only_pretrained()}
         return {
             name: value.detach().clone()
             for name, value in self.state_dict().items()
-            if mode == "all" or name.startswith("head.")
+            if name.startswith("head.") or (mode == "all" and name not in untouched)
         }
 
     def load_update(self, weights: Mapping[str, Tensor], version: PolicyVersion) -> None:
@@ -235,7 +243,7 @@ class CompactVLA(nn.Module):
                 f"Observation.{what} has shape {vector.shape}; allowed: ({length},), as the policy was "
                 f"trained with {', '.join(self.config.joint_names)}. Use a policy pretrained for this robot."
             )
-        return torch.tensor(vector)[None]
+        return _as_tensor(vector)[None]
 
 
 def check_fits(config: PolicyConfig, cameras: Sequence[CameraSpec], joint_names: Sequence[str]) -> None:
@@ -271,6 +279,11 @@ def _checked_image(
             f"training. Set the robot's camera to that size, or pretrain for this one."
         )
     return image
+
+
+def _as_tensor(values: NDArray) -> Tensor:
+    """The same memory as a tensor, if it is of a kind that torch takes; a copy otherwise."""
+    return torch.from_numpy(np.require(values, requirements=("C", "W")))
 
 
 @contextlib.contextmanager

@@ -3,77 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.errors import ConfigurationError
+from sop_bench.fleet.allocation import allocate
 from sop_bench.fleet.cell import CellConfig, EvaluationPlan
 from sop_bench.fleet.engine import Engine, RememberingEngine, make_engine
 from sop_bench.fleet.jobs import evaluate_job
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.fleet.virtual import CellProgress, run_cell
-from sop_bench.robot import make_robot
 from sop_bench.studies import records
 from sop_bench.studies.demos import DemonstrationProgress
 from sop_bench.studies.evaluation import EVALUATION_SEED
+from sop_bench.studies.fleet_study import FleetStudy
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import finish_manifest, start_manifest
 from sop_bench.studies.offline import offline_demonstrations
-from sop_bench.studies.profiles import SHIPPED_CHECKPOINT, ScaleStudy, scale_study
+from sop_bench.studies.profiles import ScaleStudy
 from sop_bench.studies.running import CellRunner, claim, work_folder
 from sop_bench.studies.scale import run_scale
 from sop_bench.studies.stats import minimum_detectable_effect, wilson
 from sop_bench.studies.summary import Summary
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is post-trained, and on what; ``None`` for what is shipped."""
-
-    adapter: str
-    task: str
-    checkpoint: Path | None
-    demos: Path | None
-    latency: str
-
-
-def study(
-    setting: Setting, profile: str, robots: tuple[int, ...], seeds: tuple[int, ...] | None, **overrides: Any
-) -> ScaleStudy:
-    """The study of a profile in this setting.
-
-    Raises:
-        ConfigurationError: Unknown robot, task, profile or latency, no checkpoint, or impossible values.
-    """
-    with make_robot(setting.adapter) as robot:
-        if setting.task not in robot.spec.tasks:
-            raise unknown_name("task", setting.task, robot.spec.tasks)
-    return scale_study(
-        profile,
-        robots,
-        checkpoint=setting.checkpoint or SHIPPED_CHECKPOINT,
-        demos=setting.demos,
-        seeds=seeds,
-        adapter=setting.adapter,
-        task=setting.task,
-        latency=setting.latency,
-        **overrides,
-    )
-
-
 def scale(study: ScaleStudy, directory: Path, *, workers: int, fresh: bool, console: Console) -> Summary:
     """Run `study` on `workers` processes; see `sop_bench.studies.scale.run_scale`."""
-    trials = study.evaluation_episodes * len(study.seeds)
     console.print(
-        f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes. With {trials} evaluation "
-        f"episodes an arm, success must rise by {effect(trials, study.target)} above {study.target:g} to "
-        f"be seen (power 0.8, seeds taken as alike).",
+        f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes. With {study.trials} "
+        f"evaluation episodes a fleet, success must rise by {effect(study.trials, study.target)} above "
+        f"{study.target:g} to be seen (power 0.8, seeds taken as alike).",
         highlight=False,
     )
     claim(study, directory, fresh)  # refuse before anything is computed
@@ -146,35 +110,8 @@ def effect(trials: int, rate: float) -> str:
     return f"{rise:.3f}" if rate + rise < 1 else f"more than {1 - rate:.2f}"
 
 
-class FleetSettings(Protocol):
-    """What the cells of a study have in common; see `sop_bench.studies.profiles.ScaleStudy`."""
-
-    @property
-    def adapter(self) -> str: ...
-    @property
-    def tasks(self) -> tuple[str, ...]: ...
-    @property
-    def checkpoint(self) -> Path: ...
-    @property
-    def duration_s(self) -> float: ...
-    @property
-    def reset_s(self) -> float: ...
-    @property
-    def operators(self) -> int | None: ...
-    @property
-    def latency(self) -> str: ...
-    @property
-    def learner_steps_per_s(self) -> float: ...
-    @property
-    def publish_every(self) -> int: ...
-    @property
-    def evaluation_times_s(self) -> tuple[float, ...]: ...
-    @property
-    def evaluation_episodes(self) -> int: ...
-
-
-def cell_config(study: FleetSettings, key: CellKey, demos: Path) -> CellConfig:
-    """The resolved settings of one cell of `study`."""
+def cell_config(study: FleetStudy, key: CellKey, demos: Path) -> CellConfig:
+    """The resolved settings of one cell of `study`; robots are spread over the families of several tasks."""
     first = EVALUATION_SEED
     return CellConfig(
         adapter=study.adapter,
@@ -182,6 +119,7 @@ def cell_config(study: FleetSettings, key: CellKey, demos: Path) -> CellConfig:
         checkpoint=study.checkpoint,
         demos=demos,
         robots=key.robots,
+        robot_tasks=allocate(key.robots, study.tasks) if len(study.tasks) > 1 else (),
         seed=key.seed,
         duration_s=study.duration_s,
         reset_s=study.reset_s,
@@ -211,16 +149,7 @@ def telling(tell: Callable[[CellState], None]) -> Callable[[CellProgress], None]
     return lambda progress: tell(CellState(**vars(progress)))
 
 
-class OfflineData(Protocol):
-    """A study's checkpoint, and demonstrations of the user's own, if any."""
-
-    @property
-    def checkpoint(self) -> Path: ...
-    @property
-    def demos(self) -> Path | None: ...
-
-
-def demonstrations(study: OfflineData, engine: Engine, console: Console) -> Path:
+def demonstrations(study: FleetStudy, engine: Engine, console: Console) -> Path:
     """The folder of a study's offline data, made now if need be, with a progress bar."""
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("demonstrations", total=None)

@@ -34,7 +34,7 @@ from sop_bench.studies import records
 from sop_bench.studies.cells import cell_config, demonstrations, effect, telling
 from sop_bench.studies.compare_figure import draw_comparison
 from sop_bench.studies.compare_summary import CONTROL_ARM, ROUNDS, SOP, Comparison, summarise
-from sop_bench.studies.fleet_study import FleetStudy, minutes, settings
+from sop_bench.studies.fleet_study import OneFleetStudy, minutes, settings
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import configuration, finish_manifest, start_manifest, write_json
 from sop_bench.studies.paper import TARGET
@@ -62,7 +62,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareStudy(FleetStudy):
+class CompareStudy(OneFleetStudy):
     """What `sop-bench compare` runs.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What the studies of one fleet size have in common: several arms, each run by the same fleet."""
+"""What all studies have in common: fleets that differ in one thing, on the same tasks and clock."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from typing import Any, ClassVar
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.robot import make_robot
-from sop_bench.studies.profiles import SHIPPED_CHECKPOINT
+
+SHIPPED_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "flat-shelf.safetensors"
+"""The pretrained policy of the quick start; `sop-bench pretrain` made it."""
 
 SEEDS = {"smoke": (0,), "desk": (0,), "paper": (0, 1, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FleetStudy:
-    """Arms that share tasks, fleet size, duration and learner, so that only what they are named for differs.
+    """Cells that share tasks, duration and learner, so that only what they are named for differs.
 
     Attributes:
         profile: Name of the profile these values came from.
-        tasks: What the fleet does, with equal shares; a family is what a task's name begins with.
-        robots: Fleet size.
-        seeds: Training seeds; every one runs every arm.
+        tasks: What a fleet does, with equal shares; a family is what a task's name begins with.
+        seeds: Training seeds; every one runs every cell.
         evaluation_times_s: When the newest policy is evaluated, virtual seconds; the last ends the study.
         evaluation_episodes: Unseen scenes of each task in each evaluation; the same in every cell.
-        checkpoint: The pretrained policy.
+        checkpoint: The pretrained policy that post-training starts from.
         demos: Folder of demonstrations, the offline data; those of the checkpoint if ``None``.
         adapter: Registered robot name.
-        reset_s, operators, learner_steps_per_s, publish_every, latency: As in
-            `sop_bench.studies.profiles.ScaleStudy`.
+        reset_s: For a person to set up a station before each episode.
+        operators: People who supervise a fleet; ``None`` for one per robot.
+        learner_steps_per_s, publish_every: Speed of the learner, and its steps from version to version.
+        latency: ``"field"`` for upload and publish delays as measured on a real fleet, ``"zero"`` for none.
     """
 
     profile: str
-    robots: int
     seeds: tuple[int, ...]
     evaluation_times_s: tuple[float, ...]
     evaluation_episodes: int
@@ -49,6 +51,7 @@ class FleetStudy:
     publish_every: int = 50
     latency: str = "field"
 
+    # More seeds only add cells, and files may have moved.
     free: ClassVar[frozenset[str]] = frozenset({"seeds", "checkpoint", "demos"})
 
     @property
@@ -57,13 +60,11 @@ class FleetStudy:
 
     @property
     def trials(self) -> int:
-        """Evaluation episodes of an arm at one time, all tasks and seeds."""
+        """Evaluation episodes of an arm or fleet at one time, all tasks and seeds."""
         return self.evaluation_episodes * len(self.tasks) * len(self.seeds)
 
     def check(self) -> None:
         """Raises `ConfigurationError` for values that make no study."""
-        if self.robots < 1:
-            raise ConfigurationError(f"A fleet of {self.robots} robots makes no study; allowed: 1 or more.")
         if not self.seeds:
             raise ConfigurationError("A study needs at least one seed; give --seeds 1 or more.")
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
@@ -83,6 +84,22 @@ class FleetStudy:
             for task in self.tasks:
                 if task not in robot.spec.tasks:
                     raise unknown_name("task", task, robot.spec.tasks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneFleetStudy(FleetStudy):
+    """Arms that also share the size of the fleet.
+
+    Attributes:
+        robots: Fleet size.
+    """
+
+    robots: int
+
+    def check(self) -> None:
+        super().check()
+        if self.robots < 1:
+            raise ConfigurationError(f"A fleet of {self.robots} robots makes no study; allowed: 1 or more.")
 
 
 def settings(

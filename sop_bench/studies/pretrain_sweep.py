@@ -31,7 +31,7 @@ from sop_bench.studies import records
 from sop_bench.studies.cells import cell_config, demonstrations, effect, telling
 from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import demonstration_files
-from sop_bench.studies.fleet_study import FleetStudy, minutes, settings
+from sop_bench.studies.fleet_study import OneFleetStudy, minutes, settings
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import configuration, finish_manifest, start_manifest, write_json
 from sop_bench.studies.paper import TARGET
@@ -57,7 +57,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepStudy(FleetStudy):
+class SweepStudy(OneFleetStudy):
     """What `sop-bench pretrain-sweep` runs; its `checkpoint` gives the encoder, and names the full data.
 
     Attributes:

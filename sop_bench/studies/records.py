@@ -75,6 +75,11 @@ class Records:
         """(scenes,) evaluation scenes, rising, shared by all cells."""
         return np.unique(column(self.evaluations, "scene"))
 
+    @property
+    def tasks(self) -> list[str]:
+        """In alphabetical order; none if the tables do not say, as those of one task need not."""
+        return sorted(set(self.evaluations["task"])) if "task" in self.evaluations else []
+
     def only(self, tasks: Collection[str]) -> Records:
         """The records of some tasks; their tables must say which task a row is of."""
         parts = [table.loc[table["task"].isin(list(tasks)), :] for table in (self.evaluations, self.episodes)]

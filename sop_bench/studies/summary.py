@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class Summary:
 
     Attributes:
         curves: Fleet size to one interval per evaluation time (`CONTROL` for the control), for figures.
+        task_success_end: Of a study of several tasks: task to fleet size to success at the end.
         minimum_detectable_effect: Smallest rise above the target's rate that two arms would show.
     """
 
@@ -72,6 +73,7 @@ class Summary:
     cells: tuple[Cell, ...]
     curves: Mapping[int, list[Interval]]
     minimum_detectable_effect: float
+    task_success_end: Mapping[str, Mapping[int, Interval]] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -89,7 +91,15 @@ class Summary:
             "pretrained_success": self.pretrained_success.as_dict(),
             "control_success_end": self.control_success_end.as_dict(),
             "cells": [cell.as_dict() for cell in self.cells],
+            **({"tasks": self._tasks()} if self.task_success_end else {}),
         }
+
+    def _tasks(self) -> list[dict[str, Any]]:
+        return [
+            {"task": task, "robots": robots, "success_end": success.as_dict()}
+            for task, by_fleet in self.task_success_end.items()
+            for robots, success in by_fleet.items()
+        ]
 
 
 def summarise(records: Records, *, target: float, profile: str = "", resamples: int = RESAMPLES) -> Summary:
@@ -129,4 +139,16 @@ def summarise(records: Records, *, target: float, profile: str = "", resamples: 
         cells=cells,
         curves=curves,
         minimum_detectable_effect=minimum_detectable_effect(scenes * seeds, target),
+        task_success_end={
+            task: {n: _end(records.only([task]), n, resamples) for n in arms}
+            for task in (records.tasks if len(records.tasks) > 1 else ())
+        },
     )
+
+
+def _end(records: Records, robots: int, resamples: int) -> Interval:
+    """Success of a fleet at the end, on the scenes that `records` hold."""
+    outcomes = records.outcomes(robots)[:, -1:]
+    seeds, _, scenes = outcomes.shape
+    resampling = Resampling.draw(seeds, scenes, np.random.default_rng(_BOOTSTRAP_SEED), resamples)
+    return at_least_wilson(curve_band(outcomes, resampling), outcomes)[0]

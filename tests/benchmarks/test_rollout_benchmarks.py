@@ -16,7 +16,7 @@ import pytest
 from sop_bench.policy.vla import CompactVLA, single_thread
 from sop_bench.robot import Robot, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
-from sop_bench.studies.profiles import SHIPPED_CHECKPOINT
+from sop_bench.studies.fleet_study import SHIPPED_CHECKPOINT
 
 TASK, SEEDS = "restock/flat-shelf", range(30_000_000, 30_000_008)
 KERNELS = {"mj_step": "physics", "_render": "rendering", "sample": "action head", "see": "encoder"}

@@ -92,6 +92,37 @@ def test_a_squeezed_tab_does_not_sink_into_the_pads(robot):
     assert 0 < depth_m < 0.0005
 
 
+def test_a_held_tab_hardly_creeps(robot):
+    for _ in _held_steps(robot, 5):
+        pass
+    situation, target = robot.situation, robot.situation.data.ctrl.astype(np.float32)
+    places = []
+    for _ in range(25):
+        robot.step(target)
+        places.append(
+            [hand.seen_from(tab) for hand, tab in zip(situation.hands, situation.tab_m[2:], strict=True)]
+        )
+    crept_m = np.linalg.norm(np.array(places[-1]) - places[4], axis=-1)
+    assert (crept_m < 0.0015).all()  # in two seconds
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_cloth_that_is_thrown_about_keeps_its_size(task, robot):
+    robot.reset(task, 10_100, split="test")
+    expert, situation, rng = robot.expert(), robot.situation, np.random.default_rng(10_100)
+    lengths_m = situation.model.flexedge_length0
+    while situation.held != [2, 3]:
+        robot.step(expert.act())
+        assert np.ptp(situation.data.flexedge_length / lengths_m) < 0.25
+    for _ in range(8):
+        stride = rng.choice([-1, 1], 12) * robot.spec.max_step_rad * ([1, 1, 1, 1, 1, 0] * 2)
+        for _ in range(3):
+            if robot.step((situation.data.ctrl + stride).astype(np.float32)).outcome is not Outcome.RUNNING:
+                return
+            assert (situation.data.flexedge_length / lengths_m).max() < 2.5
+    assert not situation.data.warning.number.any()
+
+
 def test_an_open_gripper_leaves_the_tab_behind(robot):
     for _ in _held_steps(robot, 8):
         pass

@@ -24,6 +24,15 @@ def test_acts_the_same_whatever_was_asked_before():
     np.testing.assert_array_equal(policy.act(an_observation(7), RNG), fresh.act(an_observation(7), RNG))
 
 
+def test_images_that_may_not_be_written_or_stand_on_their_head_in_memory_are_read_all_the_same():
+    policy, observation = a_policy(), an_observation()
+    images = {name: np.ascontiguousarray(image[::-1])[::-1] for name, image in observation.images.items()}
+    for image in images.values():
+        image.setflags(write=False)
+    odd = replace(observation, images=images)
+    np.testing.assert_array_equal(policy.act(odd, RNG), policy.act(observation, RNG))
+
+
 def test_acts_the_same_whatever_the_number_of_threads():
     policy, threads = a_policy(), torch.get_num_threads()
     first = policy.act(an_observation(), RNG)
@@ -82,6 +91,33 @@ def test_training_the_head_leaves_the_encoder_alone():
     assert {id(p) for p in policy.trainable_parameters("head")} == {id(p) for p in policy.head.parameters()}
     policy.loss_from_pixels(a_pixel_batch(policy), torch.Generator().manual_seed(0)).mean().backward()
     assert all(parameter.grad is None for parameter in policy.encoder.parameters())
+
+
+def test_training_everything_gives_a_gradient_to_all_that_it_trains_and_to_nothing_else():
+    policy = a_policy()
+    trained = {id(parameter) for parameter in policy.trainable_parameters("all")}
+    policy.loss_from_pixels(a_pixel_batch(policy), torch.Generator().manual_seed(0)).mean().backward()
+    assert {id(p) for p in policy.parameters() if p.grad is not None} == trained
+    assert not trained & {id(p) for p in policy.encoder.only_pretrained().values()}
+
+
+def test_the_first_layers_of_a_camera_run_without_a_graph_when_everything_is_trained():
+    policy = a_policy()
+    policy.trainable_parameters("all")
+    made: dict[str, torch.Tensor] = {}
+    for name, camera in policy.encoder.cameras.items():
+        camera.reduce.register_forward_hook(lambda _, __, out, name=name: made.update({name: out}))
+    policy.loss_from_pixels(a_pixel_batch(policy), torch.Generator().manual_seed(0))
+    assert made.keys() == {*policy.cameras}
+    assert all(out.grad_fn is None for out in made.values())
+
+
+def test_an_update_of_everything_leaves_out_what_only_pretraining_changes():
+    policy = a_policy()
+    policy.trainable_parameters("all")
+    missing = policy.state_dict().keys() - policy.state_for_update("all").keys()
+    assert missing == {f"encoder.{name}" for name in policy.encoder.only_pretrained()}
+    assert {"encoder.cameras.front.patches.weight", "encoder.cameras.front.pointer.base"} <= missing
 
 
 def test_steps_that_are_masked_do_not_count():

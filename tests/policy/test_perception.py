@@ -47,6 +47,15 @@ def test_the_encoder_learns_where_a_spot_is():
     assert not any(parameter.requires_grad for parameter in policy.encoder.parameters())
 
 
+def test_pretraining_moves_every_weight_of_the_encoder_even_after_post_training():
+    policy = a_policy()
+    policy.trainable_parameters("all")
+    before = {name: value.detach().clone() for name, value in policy.encoder.named_parameters()}
+    train_perception(policy, spots(32), PerceptionConfig(steps=2), torch.Generator().manual_seed(0))
+    same = [n for n, value in policy.encoder.named_parameters() if torch.equal(value, before[n])]
+    assert same == []
+
+
 def test_scenes_with_other_labels_are_refused():
     scenes = replace(spots(4), labels={"other": np.zeros((4, 3), np.float32)})
     with pytest.raises(ContractError, match=r"labelled with \{'other': 3\}"):

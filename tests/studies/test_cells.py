@@ -12,12 +12,22 @@ from sop_bench.errors import ConfigurationError
 from sop_bench.policy.checkpoint import load_checkpoint
 from sop_bench.studies import cells
 from sop_bench.studies.live import CellKey
+from sop_bench.studies.profiles import scale_study
 
 
 def test_post_training_leaves_the_last_version_as_a_checkpoint(world: ReachWorld, tmp_path: Path) -> None:
-    setting = cells.Setting("reach", "reach/near", world.checkpoint, world.demos, "zero")
-    study = cells.study(
-        setting, "smoke", (1,), (3,), evaluation_times_s=(0.0, 60.0), evaluation_episodes=4, publish_every=25
+    study = scale_study(
+        "smoke",
+        (1,),
+        seeds=(3,),
+        adapter="reach",
+        tasks=("reach/near",),
+        checkpoint=world.checkpoint,
+        demos=world.demos,
+        latency="zero",
+        evaluation_times_s=(0.0, 60.0),
+        evaluation_episodes=4,
+        publish_every=25,
     )
     cells.posttrain(study, CellKey(3, 1), tmp_path, workers=0, fresh=False, console=Console(quiet=True))
     (path,) = tmp_path.rglob("policy.safetensors")

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -23,6 +24,7 @@ from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.profiles import ScaleStudy, scale_study
 from sop_bench.studies.report import as_markdown, as_rich, load_summary
 from sop_bench.studies.scale import run_scale
+from sop_bench.studies.summary import summarise
 from tests.studies.synthetic import TIMES_S, write_cell, write_cells
 
 INTERVAL = {"mean", "low", "high"}
@@ -259,3 +261,20 @@ def test_elsewhere_than_on_a_terminal_progress_is_plain_lines(console: Console):
     with StudyDisplay([CellKey(0, 1)], 1200, console) as display:
         display.update(CellKey(0, 1), CellState(virtual_s=300, success=0.5, success_s=300))
     assert "1 robot (seed 0) 25% success 0.50" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_study_of_several_tasks_also_says_how_each_of_them_ended(tmp_path: Path):
+    cells = write_cells(tmp_path, seeds=2, fleets=(0, 2), scenes=40)
+    for _, _, folder in cells:
+        table = pd.read_parquet(folder / "evaluations.parquet")
+        table["task"] = np.where(table["scene"] < 10, "cloth/fold", "box/close")
+        table["success"] |= table["task"] == "box/close"
+        table.to_parquet(folder / "evaluations.parquet", index=False)
+        episodes = pd.read_parquet(folder / "episodes.parquet").assign(task="cloth/fold")
+        episodes.to_parquet(folder / "episodes.parquet", index=False)
+    found = summarise(records.gather(cells, tmp_path), target=0.8, resamples=50).as_dict()
+    ends = {(row["task"], row["robots"]): row["success_end"]["mean"] for row in found["tasks"]}
+    assert set(ends) == {(task, robots) for task in ("box/close", "cloth/fold") for robots in (0, 2)}
+    assert ends["box/close", 2] == 1.0
+    (fleet,) = found["cells"]
+    assert fleet["success_end"]["mean"] == pytest.approx(0.75 + 0.25 * ends["cloth/fold", 2])

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs import kinematics as kin
-from sop_envs.cloth import TAB_RADIUS_M, vertex_name
+from sop_envs.cloth import STEP_S, TAB_RADIUS_M, vertex_name
 from sop_envs.experts.cloth import FoldExpert
 from sop_envs.hand import Hand
 from sop_envs.so101 import JOINTS, SIDES
 from sop_envs.station import Station, draw_station
 from sop_envs.tasks.cloth_scene import FAR_TAB_M, NEAR_TAB_M, Layout, build, draw_spread, lay_out, pose_still
+from sop_envs.workcell import PHYSICS_STEP_S
 
-NAME, VERSION, TIME_LIMIT_S = "cloth/fold", "1", 20.0
+NAME, VERSION, TIME_LIMIT_S = "cloth/fold", "2", 20.0
 
 CORNER_TOLERANCE_M = 0.020
 FLAT_M = 0.032  # of the highest vertex: two layers are 0.016
@@ -78,7 +79,8 @@ class FoldSituation:
                 self.held[side] = 2 + side
 
     def advance(self, steps: int) -> None:
-        mujoco.mj_step(self.model, self.data, nstep=steps)
+        """Steps are counted as everywhere, so a servo's latency is rounded to this model's longer ones."""
+        mujoco.mj_step(self.model, self.data, nstep=round(steps * PHYSICS_STEP_S / STEP_S))
 
     def measure(self) -> None:
         data = self.data

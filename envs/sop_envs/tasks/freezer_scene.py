@@ -170,9 +170,8 @@ def _furnished(station: Station) -> mujoco.MjSpec:
         ((high_wait - low_wait) / 2 + 0.025, (near_wait - far_wait) / 2 + 0.026, 0.0014),
         MAT,
     )
-    for (
-        side
-    ) in SIDES:  # of arms that sleep, no contact is known: a hand that waits would seem to hold nothing
+    for side in SIDES:
+        # Of arms that sleep, no contact is known: a hand that waits would seem to hold nothing.
         spec.body(f"{side}_shoulder_pan").sleep = mujoco.mjtSleepPolicy.mjSLEEP_NEVER
     _add_lid(spec, station, low_y - 2 * t, block_y + 2 * t)
     desk.front_camera(_LOOK_AT_M, 0.66, math.radians(52), 27.5)
@@ -244,4 +243,7 @@ def build(station: Station, layout: Layout, view: Station | None = None) -> mujo
     place_products(spec, station, layout)
     if view is not None:
         disturb_view(spec, "front", view)
+        for item in range(len(layout.products)):
+            # No physics will run, and MuJoCo complains of a body that is to sleep in a hand that cannot.
+            spec.body(f"item{item}").sleep = mujoco.mjtSleepPolicy.mjSLEEP_AUTO
     return spec.compile()

@@ -79,15 +79,11 @@ class RestockSituation:
         mujoco.mj_step(self.model, self.data, nstep=steps)
 
     def measure(self) -> None:
-        poses, speeds = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
+        poses, self._speeds = self.data.qpos[self._qpos], self.data.qvel[self._qvel]
         self.item_m = poses[:, :3] - self._origin
         self.item_m[:, 2] -= self.table_m
-        w, x, y, z = poses[:, 3:].T
-        self.up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
-        self.upright_cosine = self.up[:, 2]
-        self.item_yaw_rad = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-        self._linear = np.sqrt((speeds[:, :3] ** 2).sum(1))
-        self._angular = np.sqrt((speeds[:, 3:] ** 2).sum(1))
+        self._turn = _, x, y, _ = poses[:, 3:].T  # quaternions: w, x, y, z of every item
+        self.upright_cosine = 1 - 2 * (x * x + y * y)
         at_pads = [set[int](), set[int]()]  # geoms
         if self.data.ncon:
             for first, second in self.data.contact.geom[: self.data.ncon].tolist():
@@ -101,6 +97,18 @@ class RestockSituation:
         both = (gripped[0] & gripped[1]) - {-1}
         self.held = min(both) if both else None
         self.right.measure(self.data)
+
+    @property
+    def up(self) -> NDArray[np.float64]:
+        """Unit vectors along the items' own axes, (items, 3)."""
+        w, x, y, z = self._turn
+        return np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), self.upright_cosine], axis=1)
+
+    @property
+    def item_yaw_rad(self) -> NDArray[np.float64]:
+        """Of every item, about the vertical."""
+        w, x, y, z = self._turn
+        return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
     @property
     def tcp_m(self) -> NDArray[np.float64]:
@@ -128,7 +136,8 @@ class RestockSituation:
         return self.over_slot(item) if self.stands(item) else None
 
     def at_rest(self, item: int) -> bool:
-        return bool(self._linear[item] < AT_REST_M_S and self._angular[item] < AT_REST_RAD_S)
+        linear, angular = np.sqrt((self._speeds[item].reshape(2, 3) ** 2).sum(1))
+        return bool(linear < AT_REST_M_S and angular < AT_REST_RAD_S)
 
     def released(self, item: int) -> bool:
         """Not touched by a pad, and either far from the hand or below an open jaw."""
