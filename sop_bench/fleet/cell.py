@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from sop_bench.errors import ConfigurationError
+from sop_bench.fleet.identity import plain
 from sop_bench.fleet.jobs import SupervisorConfig
 from sop_bench.fleet.latency import FIELD, ZERO, LatencyProfile
 from sop_bench.learner.optimiser import LearnerConfig
@@ -219,7 +219,7 @@ class CellConfig:
         Raises:
             ConfigurationError: A file is missing.
         """
-        settings = {name: value for name, value in plain(self).items() if name not in _FREE}
+        settings = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name not in _FREE}
         if self.rounds is None:
             del settings["rounds"]  # younger than other settings: runs without it keep the names they had
         if not self.checkpoint.exists():
@@ -234,31 +234,3 @@ class CellConfig:
             "demos": demos.hexdigest(),
         }
         return {**settings, **content}
-
-
-def run_name(identity: dict[str, Any]) -> str:
-    """A short name of a run, the same for the same identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def plain(value: Any) -> Any:
-    """Plain data for JSON; dataclasses say which they are, because configs may be of several kinds."""
-    if is_dataclass(value) and not isinstance(value, type):
-        named = {"kind": type(value).__name__} if type(value) is not CellConfig else {}
-        return {**named, **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return str(value) if isinstance(value, Path) else value
-
-
-def differing(mine: Any, theirs: Any, name: str = "") -> list[str]:
-    """Dotted names of the settings in which two identities differ."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        return [
-            found
-            for key in sorted(mine.keys() | theirs.keys())
-            for found in differing(mine.get(key), theirs.get(key), f"{name}.{key}" if name else key)
-        ]
-    return [] if mine == theirs else [name]

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.cell import differing
+from sop_bench.fleet.identity import differing
 
 
 class Jsonable(Protocol):

@@ -13,13 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sop_bench.episode import load_header
 from sop_bench.errors import CorruptDataError
 from sop_bench.fleet.warm import Kept
-from sop_bench.learner.learner import FeatureKey, Ingested, Learner
+from sop_bench.learner.features import KnownFeatures
+from sop_bench.learner.learner import Ingested, Learner
 from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.learner.sampler import OFFLINE, ONLINE, SamplerConfig, SamplerRow
 from sop_bench.policy.base import PolicyVersion
@@ -126,7 +124,7 @@ class _Warm:
 
 
 _warm: Kept[_Warm] = Kept(16)
-_demonstration_features: dict[FeatureKey, NDArray[np.float16]] = {}
+_demonstration_features: KnownFeatures = {}
 
 
 def state_of(directory: Path, number: int) -> Path:

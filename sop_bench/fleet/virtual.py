@@ -16,9 +16,10 @@ import pandas as pd
 import simpy
 
 from sop_bench.fleet import tables
-from sop_bench.fleet.cell import CellConfig, run_name
+from sop_bench.fleet.cell import CellConfig
 from sop_bench.fleet.engine import Engine
 from sop_bench.fleet.evaluation_process import EvaluationProcess
+from sop_bench.fleet.identity import run_name
 from sop_bench.fleet.journal import Journal
 from sop_bench.fleet.learner_process import LearnerProcess
 from sop_bench.fleet.robot_process import RobotProcess

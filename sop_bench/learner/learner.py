@@ -12,11 +12,8 @@ saved and loaded goes on with the same bits.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import warnings
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +21,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sop_bench.episode import Episode, load_episode
 from sop_bench.errors import CorruptDataError, unknown_name
+from sop_bench.learner.features import FrameFeatures, KnownFeatures
 from sop_bench.learner.frames import FrameRows, FrameTable
 from sop_bench.learner.optimiser import LearnerConfig, Optimiser
 from sop_bench.learner.pixels import PixelCache
 from sop_bench.learner.replay import Replay
 from sop_bench.learner.sampler import OFFLINE, AdaptiveSampler, SamplerConfig, SamplerRow
+from sop_bench.learner.state import LearnerState
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.checkpoint import load_checkpoint, save_update
@@ -42,10 +40,6 @@ from sop_bench.policy.vla import single_thread
 from sop_bench.posttrain.base import Algorithm, Selection
 from sop_bench.posttrain.behaviour_cloning import BehaviourCloning
 from sop_bench.posttrain.hg_dagger import BalancesInterventions, HGDagger
-
-FeatureKey = tuple[str, str, str]  # of a checkpoint's content, a file, and the episode in it
-
-_STATE_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -100,30 +94,26 @@ class Learner:
         config: LearnerConfig | None = None,
         sampler: SamplerConfig | None = None,
         seed: int = 0,
-        demonstration_features: MutableMapping[FeatureKey, NDArray[np.float16]] | None = None,
+        demonstration_features: KnownFeatures | None = None,
     ):
         keep_freed_memory()
-        self._known = {} if demonstration_features is None else demonstration_features
         self.config = config or LearnerConfig()
         self.tasks = tuple(tasks)
         self._seed = seed
         self._offline, self._online = BehaviourCloning(), algorithm or HGDagger()
         self._policy = load_checkpoint(checkpoint).policy
         self.base = self._policy.version
+        self._features = FrameFeatures(self._policy, demonstration_features)
         wanted = {id(parameter) for parameter in self._policy.trainable_parameters(self.config.mode)}
         self._optimiser = Optimiser(
             {name: p for name, p in self._policy.named_parameters() if id(p) in wanted}, self.config
         )
         self._from_pixels = self.config.mode == "all"
         shape, algorithm = self._policy.config, self._online
+        self._feature_dim = 0 if self._from_pixels else shape.feature_dim
         self.replay = Replay(
             self.tasks,
-            FrameTable(
-                0 if self._from_pixels else shape.feature_dim,
-                shape.state_dim,
-                shape.action_dim,
-                self._policy.chunk_steps,
-            ),
+            FrameTable(self._feature_dim, shape.state_dim, shape.action_dim, self._policy.chunk_steps),
             algorithm.intervention_share if isinstance(algorithm, BalancesInterventions) else None,
         )
         self.sampler = AdaptiveSampler(self.tasks, sampler or SamplerConfig())
@@ -154,7 +144,7 @@ class Learner:
             if episode.header.task not in self.tasks:
                 raise unknown_name("task", episode.header.task, self.tasks, f"It is that of {path}.")
             selection = algorithm.select(episode)
-            features = self._features(path, episode, selection, source)
+            features = self._features_of(path, episode, selection, source)
         except CorruptDataError as error:
             warnings.warn(f"Episode left out: {error}", RuntimeWarning, stacklevel=2)
             return Ingested(path.stem, 0, str(error))
@@ -169,29 +159,12 @@ class Learner:
         )
         return Ingested(episode.header.episode_id, len(selection.steps))
 
-    def _features(
+    def _features_of(
         self, path: Path, episode: Episode, selection: Selection, source: int
     ) -> NDArray[np.float16]:
-        count, episode_id = len(selection.steps), episode.header.episode_id
-        if self._from_pixels or count == 0 or episode_id in self.replay:
-            width = 0 if self._from_pixels else self._policy.config.feature_dim
-            return np.zeros((count, width), np.float16)
-        if source != OFFLINE:
-            return self._encode(path, episode, selection)
-        key = (self.base.content_hash, str(path), episode_id)
-        if key not in self._known:
-            self._known[key] = self._encode(path, episode, selection)
-        return self._known[key]
-
-    def _encode(self, path: Path, episode: Episode, selection: Selection) -> NDArray[np.float16]:
-        with_pixels = load_episode(path, cameras=self._policy.cameras)
-        images = {
-            camera: np.stack([with_pixels.image(camera, int(step)) for step in selection.steps])
-            for camera in self._policy.cameras
-        }
-        instructions = [episode.header.instruction] * len(selection.steps)
-        features = self._policy.encode(images, instructions, episode.frames.state[selection.steps])
-        return features.astype(np.float16)
+        if self._from_pixels or not len(selection.steps) or episode.header.episode_id in self.replay:
+            return np.zeros((len(selection.steps), self._feature_dim), np.float16)
+        return self._features.of(path, episode, selection.steps, shared=source == OFFLINE)
 
     # ------------------------------------------------------------------------------------ training
 
@@ -262,25 +235,10 @@ class Learner:
 
     def save(self, directory: Path) -> None:
         """Write everything that must survive a restart; `directory` appears whole or not at all."""
-        part = directory.with_name(f".{directory.name}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
         arrays, records = self.replay.save()
-        save_file(self._optimiser.save(), part / "optimiser.safetensors")
-        save_file(
-            {name: torch.from_numpy(value) for name, value in arrays.items()}, part / "replay.safetensors"
-        )
-        save_file(
-            {name: torch.from_numpy(value) for name, value in self.sampler.save().items()},
-            part / "sampler.safetensors",
-        )
-        plain = {"format": _STATE_FORMAT, "base": self.base.content_hash, "episodes": records}
-        (part / "learner.json").write_text(json.dumps(plain))
-        for file in part.iterdir():
-            _sync(file)
-        shutil.rmtree(directory, ignore_errors=True)
-        part.rename(directory)
-        _sync(directory.parent)
+        LearnerState(
+            self.base.content_hash, self._optimiser.save(), arrays, self.sampler.save(), records
+        ).save(directory)
 
     def load(self, directory: Path) -> None:
         """Continue from what `save` wrote; this learner must be new, and of the same checkpoint.
@@ -289,26 +247,15 @@ class Learner:
             CorruptDataError: Something is missing or damaged, or belongs to another checkpoint.
         """
         try:
-            plain = json.loads((directory / "learner.json").read_text())
-            if plain["format"] != _STATE_FORMAT or plain["base"] != self.base.content_hash:
-                raise ValueError("it belongs to another checkpoint or version of sop-bench")
-            optimiser, replay, sampler = (
-                load_file(directory / f"{name}.safetensors") for name in ("optimiser", "replay", "sampler")
-            )
-            self.replay.load({n: v.numpy() for n, v in replay.items()}, plain["episodes"])
-            self.sampler.load({n: v.numpy() for n, v in sampler.items()})
-            self._optimiser.load(optimiser)
+            state = LearnerState.load(directory)
+            if state.base != self.base.content_hash:
+                raise ValueError("it belongs to another checkpoint")
+            self.replay.load(state.replay, state.episodes)
+            self.sampler.load(state.sampler)
+            self._optimiser.load(state.optimiser)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise CorruptDataError(
                 f"{directory} is not a state of this learner ({error}); expected what `Learner.save` wrote. "
                 f"Delete the folder to start this run again."
             ) from error
         self._policy.forget()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

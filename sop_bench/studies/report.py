@@ -19,8 +19,9 @@ from sop_bench.studies.compare import load_comparison
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.paper import SCALING, TARGET
 from sop_bench.studies.pretrain_sweep import load_sweep
-from sop_bench.studies.stats import Interval, TimeToTarget
+from sop_bench.studies.stats import Interval
 from sop_bench.studies.summary import Cell, Summary, summarise
+from sop_bench.studies.time_to_target import TimeToTarget
 
 
 def load_summary(directory: Path) -> Summary:

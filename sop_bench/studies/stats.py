@@ -1,41 +1,33 @@
-"""Statistics of success rates and of scaling curves.
+"""Statistics of success: rates, differences between them, and curves, each with its interval.
 
 Definitions, so that a reader of a table knows what each number means:
 
 - A *rate* has a Wilson interval; two rates measured on the same scenes are compared by McNemar's exact test.
 - A *curve* is success against time. Its outcomes are an array (seeds, times, scenes); the bootstrap resamples
   seeds and scenes (crossed: the same scenes are used by every seed, at every time and in every fleet).
-- The *time to target* is the first crossing of the target by the non-decreasing fit (isotonic regression) of
-  the curve, linear between evaluations. It is censored, ``inf``, when the fit never reaches the target.
-- The *speed-up* of a fleet is the baseline's time to target over its own, both summed over the same seeds. A
-  censored time enters means and ratios as the study's duration: so a mean with censored seeds is a lower
-  bound, a speed-up over a censored baseline is a lower bound, and one of a censored fleet an upper bound. If
-  neither ever reaches the target, nothing is known, and the speed-up is NaN.
 - *Throughput* is given both ways: terminated episodes per hour (whatever their outcome, as the SOP paper
   counts) and successes per hour (as RECAP does); events over the time of all evaluation episodes, ungated.
 - A *difference* between two arms has the bootstrap's interval, in which both arms keep their seeds and scenes
   in common. McNemar's p-value beside it counts every pair of seed and scene as independent of the others: it
   knows nothing of the variance between training seeds; where the two disagree, trust the interval.
+
+Times to a target and speed-ups are in `sop_bench.studies.time_to_target`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-SHORTEST_S = 1.0
-"""A time to target is floored here before it divides, for fleets that start above the target."""
 
 Outcomes = NDArray[np.bool_]  # (seeds, times, scenes)
 
@@ -60,9 +52,6 @@ class Interval:
 
     def __str__(self) -> str:
         return format(self)
-
-
-_UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
 def finite(value: float) -> float | None:
@@ -130,30 +119,6 @@ def minimum_detectable_effect(trials: int, rate: float, *, power: float = 0.8, a
 # --------------------------------------------------------------------------------------------- curves
 
 
-def non_decreasing(curve: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The least-squares non-decreasing fit of a curve, (times,)."""
-    return isotonic_regression(np.asarray(curve, dtype=np.float64)).x
-
-
-def time_to_target(times_s: NDArray[np.floating], curve: NDArray[np.floating], target: float) -> float:
-    """First time, s, at which the non-decreasing fit of `curve` reaches `target`; ``inf`` if never.
-
-    Args:
-        times_s: (times,) evaluation times, rising.
-        curve: (times,) success rate at each.
-    """
-    fitted = non_decreasing(curve)
-    after = int(np.searchsorted(fitted, target - 1e-12))
-    if after == len(fitted):
-        return math.inf
-    if after == 0:
-        return float(times_s[0])
-    rise = (target - fitted[after - 1]) / (fitted[after] - fitted[after - 1])
-    step_s = float(times_s[after] - times_s[after - 1])
-    # The crossing test has a tolerance, so a target a rounding error above the fit gives a rise above one.
-    return float(times_s[after - 1]) + min(float(rise), 1.0) * step_s
-
-
 @dataclass(frozen=True)
 class Resampling:
     """Indices of bootstrap replicates, shared by all fleets so that their pairing survives.
@@ -190,7 +155,8 @@ class Resampling:
         return np.take_along_axis(rates, self.seeds[:, :, None], axis=1)
 
 
-def _interval(estimate: float, replicates: NDArray[np.floating]) -> Interval:
+def percentile_interval(estimate: float, replicates: NDArray[np.floating]) -> Interval:
+    """The bootstrap's interval of an estimate, from its values in all replicates."""
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(replicates, [tail, 100 - tail])
     # A percentile interval can miss its own estimate when replicates are few or skewed.
@@ -201,7 +167,7 @@ def curve_band(outcomes: Outcomes, resampling: Resampling) -> list[Interval]:
     """Mean success over seeds with its band, one interval for each evaluation time."""
     replicates = resampling.curves(outcomes).mean(axis=1)  # (replicates, times)
     means = outcomes.mean(axis=(0, 2))
-    return [_interval(float(mean), replicates[:, i]) for i, mean in enumerate(means)]
+    return [percentile_interval(float(mean), replicates[:, i]) for i, mean in enumerate(means)]
 
 
 def at_least_wilson(band: list[Interval], outcomes: Outcomes) -> list[Interval]:
@@ -226,7 +192,7 @@ def per_hour(events: NDArray[Any], seconds: NDArray[np.floating], resampling: Re
         seconds: (seeds, scenes) how long each episode took.
     """
     estimate = 3600 * float(events.sum()) / float(seconds.sum())
-    return _interval(estimate, 3600 * resampling.sums(events) / resampling.sums(seconds))
+    return percentile_interval(estimate, 3600 * resampling.sums(events) / resampling.sums(seconds))
 
 
 def difference(first: NDArray[np.bool_], second: NDArray[np.bool_], resampling: Resampling) -> Interval:
@@ -235,65 +201,4 @@ def difference(first: NDArray[np.bool_], second: NDArray[np.bool_], resampling: 
     Both are resampled together: seeds that share their scenes and random streams stay paired.
     """
     gain = second.astype(np.float64) - first
-    return _interval(float(gain.mean()), resampling.sums(gain) / gain.size)
-
-
-@dataclass(frozen=True)
-class TimeToTarget:
-    """When a fleet reached the target: mean over seeds, s, and how many seeds never did."""
-
-    interval: Interval
-    censored: int
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        return {**self.interval.as_dict(), "censored": self.censored}
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What one fleet size gained: time to target and speed-up against the baseline."""
-
-    time_to_target_s: TimeToTarget
-    speedup: Interval
-
-
-def scaling(
-    times_s: NDArray[np.floating],
-    fleets: Mapping[int, Outcomes],
-    target: float,
-    resampling: Resampling,
-    *,
-    baseline: int,
-) -> dict[int, Scaling]:
-    """Time to target and speed-up of every fleet size, from curves at the same times and scenes.
-
-    Args:
-        times_s: (times,) evaluation times; the last is the study's duration.
-        fleets: Fleet size to its outcomes.
-        target: Success rate to reach.
-        baseline: The fleet size whose speed-up is 1 by definition.
-    """
-    duration_s = float(times_s[-1])
-
-    def seconds(curves: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(...,) times to target, capped at the study's duration."""
-        flat = [time_to_target(times_s, curve, target) for curve in curves.reshape(-1, curves.shape[-1])]
-        return np.minimum(np.asarray(flat), duration_s).reshape(curves.shape[:-1])
-
-    estimates = {n: outcomes.mean(axis=2) for n, outcomes in fleets.items()}  # (seeds, times)
-    points = {n: seconds(curves) for n, curves in estimates.items()}  # (seeds,)
-    replicates = {n: seconds(resampling.curves(o)) for n, o in fleets.items()}  # (replicates, seeds)
-
-    def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.maximum(a, SHORTEST_S).sum(axis=-1) / np.maximum(b, SHORTEST_S).sum(axis=-1)
-
-    found = {}
-    for n in fleets:
-        censored = sum(math.isinf(time_to_target(times_s, curve, target)) for curve in estimates[n])
-        time = TimeToTarget(_interval(float(points[n].mean()), replicates[n].mean(axis=1)), censored)
-        gain = _interval(
-            float(ratio(points[baseline], points[n])), ratio(replicates[baseline], replicates[n])
-        )
-        nothing_known = n != baseline and (np.stack([points[baseline], points[n]]) >= duration_s).all()
-        found[n] = Scaling(time, _UNKNOWN if nothing_known else gain)
-    return found
+    return percentile_interval(float(gain.mean()), resampling.sums(gain) / gain.size)

@@ -14,13 +14,12 @@ from sop_bench.studies.stats import (
     RESAMPLES,
     Interval,
     Resampling,
-    TimeToTarget,
     at_least_wilson,
     curve_band,
     finite,
     minimum_detectable_effect,
-    scaling,
 )
+from sop_bench.studies.time_to_target import TimeToTarget, scaling
 
 _BOOTSTRAP_SEED = 20260103  # any constant: the same records always give the same intervals
 
@@ -31,7 +30,7 @@ class Cell:
 
     Attributes:
         success_end: Success at the end of the study.
-        time_to_target_s, speedup: As defined in `sop_bench.studies.stats`.
+        time_to_target_s, speedup: As defined in `sop_bench.studies.time_to_target`.
         robot_minutes_to_target: Fleet size times the time to target; a lower bound if seeds are censored.
         operator_minutes: Attention charged over the whole study, mean over seeds.
     """

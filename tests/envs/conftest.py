@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from misbehaviour import random_targets
 from sop_envs.robots import make_so101
 from sop_envs.simulated import SimulatedSo101
 
@@ -39,8 +40,7 @@ def trajectory() -> Callable[[SimulatedSo101, int], np.ndarray]:
         rng = np.random.default_rng(seed)
         states = []
         for _ in range(20):
-            target = robot.situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-            robot.step(target.astype(np.float32))
+            robot.step(random_targets(robot, rng).astype(np.float32))
             states.append(robot.situation.data.qpos.copy())
         return np.array(states)
 

@@ -4,6 +4,7 @@
 import mujoco
 import numpy as np
 import pytest
+from misbehaviour import BOX_POLICIES, check_rescues, check_successes_from_reset, misbehave_closing
 from sop_envs.carton import FAR, LEFT, NEAR, RIGHT
 from sop_envs.experts.box_close import Job
 from sop_envs.robots import make_so101
@@ -206,13 +207,7 @@ def test_labelled_scenes_show_open_and_closed_flaps_and_repeat_with_their_genera
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_expert_succeeds_in_at_least_97_percent_of_198_scenes_on_nine_stations(split, finish):
-    successes = 0
-    for station_seed in range(9):
-        with make_so101(station_seed) as robot:
-            for seed in range(10_000, 10_022):
-                robot.reset(TASK, seed, split=split)
-                successes += finish(robot).outcome is Outcome.SUCCESS
-    assert successes >= 193
+    check_successes_from_reset(TASK, split, finish)
 
 
 @pytest.mark.slow
@@ -232,34 +227,6 @@ def test_the_expert_saves_at_least_90_percent_of_wrong_starts(start, finish):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["random", "noisy", "drifting", "wrong order"])
+@pytest.mark.parametrize("policy", BOX_POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_a_bad_policy_left(policy, robot, finish):
-    rescued = taken_over = 0
-    for seed in range(20_000, 20_060):
-        robot.reset(TASK, seed, split="test")
-        if _misbehave(robot, policy, np.random.default_rng(seed)):
-            taken_over += 1
-            rescued += finish(robot).outcome is Outcome.SUCCESS
-    assert taken_over >= 40
-    assert rescued >= 0.9 * taken_over
-
-
-def _misbehave(robot, policy: str, rng: np.random.Generator) -> bool:
-    """Somewhere along an episode a bad policy acts for 5 to 40 steps; whether it goes on after that."""
-    situation, expert = robot.situation, robot.expert()
-    for _ in range(int(rng.integers(0, 30))):
-        robot.step(expert.act())
-    if policy == "wrong order":
-        expert.jobs = lambda: {"left": Job(LEFT)} if expert.folded(RIGHT) else {"right": Job(RIGHT)}
-    noise, drift = np.zeros(12), rng.uniform(-1, 1, 12)
-    for _ in range(int(rng.integers(5, 41))):
-        noise = 0.8 * noise + rng.normal(0, 0.04 if policy == "noisy" else 0.006, 12)
-        drift = 0.9 * drift + 0.45 * rng.normal(0, 1, 12)
-        action = expert.act() + noise
-        if policy == "random":
-            action = situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-        elif policy == "drifting":
-            action = situation.data.ctrl + 0.3 * drift * robot.spec.max_step_rad
-        if robot.step(action.astype(np.float32)).outcome is not Outcome.RUNNING:
-            return False
-    return robot.expert().assess().recoverable
+    check_rescues(TASK, policy, robot, finish, misbehave_closing, scenes=60, at_least=40)

@@ -1,5 +1,12 @@
 import numpy as np
 import pytest
+from misbehaviour import (
+    CLOTH_POLICIES,
+    check_rescues,
+    check_successes_from_reset,
+    misbehave_folding,
+    random_targets,
+)
 from sop_envs.experts.cloth import FoldExpert
 from sop_envs.robots import make_so101
 from sop_envs.tasks.cloth_scene import COLOURS, draw_kind, draw_spread, lay_out
@@ -179,8 +186,7 @@ def test_random_targets_never_upset_the_solver(robot):
     robot.reset(FOLD, 8)
     rng = np.random.default_rng(8)
     for _ in range(60):
-        target = robot.situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-        if robot.step(target.astype(np.float32)).outcome is not Outcome.RUNNING:
+        if robot.step(random_targets(robot, rng).astype(np.float32)).outcome is not Outcome.RUNNING:
             break
     assert not robot.situation.data.warning.number.any()
 
@@ -213,43 +219,11 @@ def test_stills_show_every_stage_with_the_labels_of_a_live_episode(robot):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_expert_succeeds_in_at_least_97_percent_of_198_test_scenes_on_nine_stations(task, finish):
-    successes = 0
-    for station_seed in range(9):
-        with make_so101(station_seed) as robot:
-            for seed in range(10_000, 10_022):
-                robot.reset(task, seed, split="test")
-                successes += finish(robot).outcome is Outcome.SUCCESS
-    assert successes >= 193
+    check_successes_from_reset(task, "test", finish)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("policy", ["random", "noisy", "drop"])
+@pytest.mark.parametrize("policy", CLOTH_POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, task, robot, finish):
-    rescued = taken_over = 0
-    for seed in range(20_000, 20_060):
-        robot.reset(task, seed, split="test")
-        if _misbehave(robot, policy, np.random.default_rng(seed)):
-            taken_over += 1
-            rescued += finish(robot).outcome is Outcome.SUCCESS
-    assert taken_over >= 45
-    assert rescued >= 0.9 * taken_over
-
-
-def _misbehave(robot, policy: str, rng: np.random.Generator) -> bool:
-    """Let a bad policy act for 5 to 40 steps; whether the episode can still be saved."""
-    situation, expert, noise = robot.situation, robot.expert(), np.zeros(12)
-    steps, gripper = int(rng.integers(5, 41)), int(rng.choice([5, 11]))
-    for step in range(steps):
-        noise = 0.8 * noise + rng.normal(0, 0.04, 12)
-        action = expert.act()
-        if policy == "noisy":
-            action = action + noise
-        elif policy == "random":
-            action = situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-        elif step >= steps - 4:
-            action = situation.data.ctrl.astype(np.float32)
-            action[gripper] = 0.6  # one hand lets go of what it has
-        if robot.step(action).outcome is not Outcome.RUNNING:
-            return False
-    return expert.assess().recoverable
+    check_rescues(task, policy, robot, finish, misbehave_folding, scenes=60, at_least=45)

@@ -1,7 +1,7 @@
 import mujoco
 import numpy as np
 import pytest
-from misbehaviour import POLICIES, check_rescues, check_successes_from_reset
+from misbehaviour import RESTOCK_POLICIES, check_rescues, check_successes_from_reset
 from sop_envs.catalogue import product_named
 from sop_envs.multipacks import CARTON_M, HANDLE_M
 from sop_envs.robots import make_so101
@@ -104,10 +104,10 @@ def test_the_same_motion_fails_if_the_other_pack_was_asked_for(robot):
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_expert_succeeds_in_at_least_97_percent_of_207_scenes_on_nine_stations(split, finish):
-    check_successes_from_reset(TASK, split, finish)
+    check_successes_from_reset(TASK, split, finish, scenes=23, apart=1000)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", RESTOCK_POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
     check_rescues(TASK, policy, robot, finish)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from misbehaviour import POLICIES, check_rescues, check_successes_from_reset
+from misbehaviour import RESTOCK_POLICIES, check_rescues, check_successes_from_reset
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
 from sop_envs.tasks.correct_scene import SLOTS, SLOTS_M, draw_layout
@@ -94,10 +94,10 @@ def test_the_same_scene_can_ask_for_another_product_in_another_slot(robot, finis
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_expert_succeeds_in_at_least_97_percent_of_207_scenes_on_nine_stations(split, finish):
-    check_successes_from_reset(TASK, split, finish)
+    check_successes_from_reset(TASK, split, finish, scenes=23, apart=1000)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", RESTOCK_POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
     check_rescues(TASK, policy, robot, finish)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from misbehaviour import POLICIES, check_rescues
+from misbehaviour import RESTOCK_POLICIES, check_rescues, check_successes_from_reset
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
 from sop_envs.so101 import JAW_CLOSED_RAD
@@ -131,17 +131,11 @@ def test_progress_grows_while_the_expert_works_and_control_is_safe_once_it_has_l
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_expert_succeeds_in_at_least_97_percent_of_200_scenes_on_four_stations(split, finish):
-    successes = 0
-    for station_seed in range(4):
-        with make_so101(station_seed) as robot:
-            for seed in range(10_000, 10_050):
-                robot.reset(TASK, seed, split=split)
-                successes += finish(robot).outcome is Outcome.SUCCESS
-    assert successes >= 194
+    check_successes_from_reset(TASK, split, finish, stations=4, scenes=50)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", RESTOCK_POLICIES)
 def test_the_expert_rescues_at_least_90_percent_of_what_can_be_rescued(policy, robot, finish):
     check_rescues(TASK, policy, robot, finish)
 

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 from conformance import RobotConformance
+from misbehaviour import random_targets
 from sop_envs.robots import make_so101
 from sop_envs.so101 import JOINT_NAMES
 
@@ -46,8 +47,7 @@ def test_looking_does_not_change_what_happens(robot, trajectory):
     for state in blind:
         for camera in robot.spec.cameras:
             assert observation.images[camera.name].shape == (camera.height, camera.width, 3)
-        target = robot.situation.data.ctrl + rng.uniform(-1, 1, 12) * robot.spec.max_step_rad
-        observation = robot.step(target.astype(np.float32)).observation
+        observation = robot.step(random_targets(robot, rng).astype(np.float32)).observation
         assert np.array_equal(robot.situation.data.qpos, state)
 
 

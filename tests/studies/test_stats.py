@@ -14,12 +14,10 @@ from sop_bench.studies.stats import (
     Resampling,
     curve_band,
     minimum_detectable_effect,
-    non_decreasing,
     paired_test,
-    scaling,
-    time_to_target,
     wilson,
 )
+from sop_bench.studies.time_to_target import non_decreasing, scaling, time_to_target
 
 CURVES = hnp.arrays(np.float64, st.integers(2, 12), elements=st.floats(0, 1, width=32))
 RATES = st.floats(0.01, 0.99)

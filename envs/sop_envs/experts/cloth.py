@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
-from sop_envs.experts.hands import Move, joints_towards, lag_m, stay, unclench
+from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
 from sop_envs.hand import Hand
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
@@ -57,7 +57,7 @@ class FoldExpert:
         places = self._places_to_spread()
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += joints_towards(hand, self._due(side) if places is None else self._spread(side, places))
+            joints += FOLDING.towards(hand, self._due(side) if places is None else self._spread(side, places))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:

@@ -9,17 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs.experts.arm import Move
+from sop_envs.experts.grasp import Grasp
 from sop_envs.experts.restock import RestockExpert
 from sop_envs.so101 import JAW_CLOSED_RAD
 from sop_envs.tasks.cooler_scene import BAY_X_M, GRIP_M, PACK_X_M, PACK_Y_M, PACKS, WALL_M
 
 if TYPE_CHECKING:
     from sop_envs.tasks.cooler import CoolerSituation
+    from sop_envs.tasks.restock import RestockSituation
 
 _AT_THE_WALL_M = 0.190  # a pack further out than this is over the near wall
 _AISLE_X_M, _ACROSS_M = 0.200, 0.158  # where packs travel sideways: clear of what stands and what waits
 _IN_LINE_M = 0.020
 _PACKS_APART_M = 0.095  # middle to middle: a finger comes down between them
+
+
+class HandleGrasp(Grasp):
+    """Packs are taken by the handle on their top."""
+
+    def height_m(self, item: int) -> float:
+        return GRIP_M if item < PACKS else super().height_m(item)
+
+    def tcp_m(self, item: int) -> tuple[float, float, float]:
+        x, y, z = self._s.item_m[item] + self.height_m(item) * self._s.up[item]
+        return x, y, z
+
+    def jaw_yaw_rad(self, item: int) -> float:
+        return math.pi / 2 + _half_turned(self._s, item) if item < PACKS else super().jaw_yaw_rad(item)
 
 
 class CoolerExpert(RestockExpert):
@@ -30,7 +46,7 @@ class CoolerExpert(RestockExpert):
     too_low_m, centring_m, descending_m, clear_m = 0.009, GRIP_M - 0.006, 0.080, 0.088
 
     def __init__(self, situation: CoolerSituation) -> None:
-        super().__init__(situation)
+        super().__init__(situation, HandleGrasp(situation))
         self._s: CoolerSituation = situation
 
     def _place_of(self, item: int) -> NDArray[np.float64]:
@@ -53,38 +69,24 @@ class CoolerExpert(RestockExpert):
     def _about_to_misplace(self) -> bool:
         s = self._s
         others = (item for item in range(PACKS) if item != s.goal_item)
-        return any(s.over_slot(item) is not None and self._between_pads(item) for item in others)
+        return any(s.over_slot(item) is not None and self._grasp.surrounds(item) for item in others)
 
     def _carry(self, item: int, place: NDArray[np.float64]) -> Move:
         """A pack goes sideways above the one that waits and in front of loose products, then in."""
         s, tcp = self._s, self._arm.tcp
-        x, y, _ = self._grip_m(item)
+        x, y, _ = self._grasp.tcp_m(item)
         lifted = s.tcp_m[2] > self.carry_m - 0.020
         if item >= PACKS or not lifted or abs(place[1] - y) < _IN_LINE_M:
             return super()._carry(item, place)
         up = s.tcp_m[2] > _ACROSS_M - 0.020 and x < _AISLE_X_M + 0.020
         aside = place[1] if up or abs(place[1] - y) < 2 * _IN_LINE_M else y
-        return Move(
+        return self._to(
             _AISLE_X_M + tcp.x_m - x, aside + tcp.y_m - y, _ACROSS_M, JAW_CLOSED_RAD, self._turn_of(item)
         )
 
     def _turn_of(self, item: int) -> float | None:
         """Packs end up square to the cooler."""
-        return self._arm.tcp.jaw_yaw_rad - self._half_turned(item) if item < PACKS else None
-
-    def _half_turned(self, item: int) -> float:
-        """Yaw of a pack, which looks the same after half a turn: in [-pi/2, pi/2)."""
-        return (float(self._s.item_yaw_rad[item]) + math.pi / 2) % math.pi - math.pi / 2
-
-    def _grasp_height(self, item: int) -> float:
-        return GRIP_M if item < PACKS else super()._grasp_height(item)
-
-    def _grip_m(self, item: int) -> tuple[float, float, float]:
-        x, y, z = self._s.item_m[item] + self._grasp_height(item) * self._s.up[item]
-        return x, y, z
-
-    def _jaw_yaw(self, item: int) -> float:
-        return math.pi / 2 + self._half_turned(item) if item < PACKS else super()._jaw_yaw(item)
+        return self._arm.tcp.jaw_yaw_rad - _half_turned(self._s, item) if item < PACKS else None
 
     def _low_carry(self) -> bool:
         s = self._s
@@ -103,3 +105,8 @@ class CoolerExpert(RestockExpert):
         s = self._s
         fallen = (s.upright_cosine[item] < 0.5 and s.held != item for item in s.stock)
         return super()._lost() or any(fallen)
+
+
+def _half_turned(situation: RestockSituation, item: int) -> float:
+    """Yaw of a pack, which looks the same after half a turn: in [-pi/2, pi/2)."""
+    return (float(situation.item_yaw_rad[item]) + math.pi / 2) % math.pi - math.pi / 2

@@ -49,7 +49,7 @@ class CorrectExpert(RestockExpert):
         s = self._s
         others = s.touched - {s.goal_item}
         return any(
-            s.over_slot(item) not in (None, s.homes[item]) and self._between_pads(item) for item in others
+            s.over_slot(item) not in (None, s.homes[item]) and self._grasp.surrounds(item) for item in others
         )
 
     def _wrong_slot(self, slot: int) -> bool:

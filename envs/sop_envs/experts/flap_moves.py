@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs.carton import FAR, LEFT, MINORS, NEAR, RIGHT
-from sop_envs.experts.bimanual import Arm, Reach
+from sop_envs.experts.arm import finger_towards
+from sop_envs.finger import Finger, Reach
 from sop_envs.tasks.box_close_scene import HOME_PITCH_RAD, HOME_TIP_M
 
 if TYPE_CHECKING:
@@ -42,28 +43,28 @@ class FlapMoves:
     def __init__(self, situation: BoxCloseSituation) -> None:
         self._s = situation
 
-    def close(self, arm: Arm, flap: int) -> NDArray[np.float64]:
+    def close(self, finger: Finger, flap: int) -> list[float]:
         """Over the flap's edge, down behind it, sweep it round, press: (6,)."""
         s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
-        _, v, _ = self.local(arm.tip_m, flap)
+        _, v, _ = self.local(finger.tip_m, flap)
         aside, edge_w, edge_z = ASIDE_M.get(flap, 0.0), length * math.cos(q), length * math.sin(q)
         low = min(0.45 * length, 0.5 * edge_z) if q > math.pi / 2 else 0.45 * length
         aligned = abs(v - aside) < s.carton.half_width_m(flap) - 0.004
-        if aligned and self.behind(arm, flap):
+        if aligned and self.behind(finger, flap):
             if q > 1.6:  # upright fingers against the free edge
-                return self._step(arm, flap, (edge_w - FINGER_M + 0.03, aside, low), SWEEP_STRIDE_M)
+                return self._step(finger, flap, (edge_w - FINGER_M + 0.03, aside, low), SWEEP_STRIDE_M)
             ahead, radius = max(q - SWEEP_LEAD_RAD, PRESS_RAD), SWEEP_SHARE * length
             to = radius * math.cos(ahead), aside, radius * math.sin(ahead)
-            return self._step(arm, flap, to, SWEEP_STRIDE_M)
+            return self._step(finger, flap, to, SWEEP_STRIDE_M)
         # Fingers that come down inside the edge of an open flap would bend it back instead.
         start = SWEEP_SHARE * edge_w if q < LOW_RAD else min(edge_w, 0.0) - FINGER_M - OUTSIDE_M
-        if q >= LOW_RAD and self.local(arm.tip_m, flap)[0] < start + 0.008 and aligned:
-            return self._step(arm, flap, (start, aside, low))
-        return self._over(arm, flap, (start, aside, max(edge_z, 0.3 * length) + CLEAR_M))
+        if q >= LOW_RAD and self.local(finger.tip_m, flap)[0] < start + 0.008 and aligned:
+            return self._step(finger, flap, (start, aside, low))
+        return self._over(finger, flap, (start, aside, max(edge_z, 0.3 * length) + CLEAR_M))
 
-    def behind(self, arm: Arm, flap: int) -> bool:
+    def behind(self, finger: Finger, flap: int) -> bool:
         """Seen from the hinge, the fingertip sweeps the flap shut when it moves inwards."""
-        w, _, z = self.local(arm.tip_m, flap)
+        w, _, z = self.local(finger.tip_m, flap)
         length, q = self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
         cosine, sine = math.cos(q), math.sin(q)
         if q > math.pi / 2:
@@ -71,13 +72,13 @@ class FlapMoves:
         over = q < LOW_RAD and w < length * cosine
         return z * cosine - w * sine > -0.002 and (over or w * cosine + z * sine < length)
 
-    def open(self, arm: Arm, flap: int) -> NDArray[np.float64]:
+    def open(self, finger: Finger, flap: int) -> list[float]:
         """Down beyond the free edge of a shut major, under it, and round with it: (6,).
 
         Where something lies below there is no room for a bite, and friction alone lifts the edge.
         """
         s, length, q = self._s, self._s.carton.flap_m[flap], float(self._s.angles_rad[flap])
-        w, v, z = self.local(arm.tip_m, flap)
+        w, v, z = self.local(finger.tip_m, flap)
         edge_w, edge_z = length * math.cos(q), length * math.sin(q)
         aside, supported = self._gap(flap)
         other_upright = 0.4 < s.angles_rad[LEFT + RIGHT - flap] < 1.8  # in the way of a leaning hand
@@ -87,19 +88,19 @@ class FlapMoves:
         beyond = aligned and w > edge_w + FINGER_M - 0.006
         touching, deep = w < edge_w + FINGER_M + 0.0015, z < edge_z - 0.6 * LIFT_BITE_M
         if beyond and z < edge_z + 0.003 and (touching or deep or supported):
-            to_w, to_z = edge_w + FINGER_M - LIFT_INWARDS_M, self.local(arm.commanded_tip_m, flap)[2]
+            to_w, to_z = edge_w + FINGER_M - LIFT_INWARDS_M, self.local(finger.commanded_tip_m, flap)[2]
             if touching or q > 0.3:
                 ahead = q + LIFT_LEAD_RAD
                 to_w = length * math.cos(ahead) + FINGER_M - LIFT_INWARDS_M
-                to_z = length * math.sin(ahead) - LIFT_BITE_M + _droop_m(arm)
-            return self._step(arm, flap, (to_w, aside, to_z), SWEEP_STRIDE_M, pitch)
+                to_z = length * math.sin(ahead) - LIFT_BITE_M + _droop_m(finger)
+            return self._step(finger, flap, (to_w, aside, to_z), SWEEP_STRIDE_M, pitch)
         if beyond and w < start + 0.010:
-            return self._step(arm, flap, (start, aside, edge_z - LIFT_BITE_M), SWEEP_STRIDE_M, pitch)
-        return self._over(arm, flap, (start, aside, edge_z + CLEAR_M), pitch)
+            return self._step(finger, flap, (start, aside, edge_z - LIFT_BITE_M), SWEEP_STRIDE_M, pitch)
+        return self._over(finger, flap, (start, aside, edge_z + CLEAR_M), pitch)
 
-    def beneath(self, arm: Arm, flap: int) -> bool:
+    def beneath(self, finger: Finger, flap: int) -> bool:
         """The fingertip is where it is when `open` has lifted the flap."""
-        w, v, z = self.local(arm.tip_m, flap)
+        w, v, z = self.local(finger.tip_m, flap)
         q, length = float(self._s.angles_rad[flap]), self._s.carton.flap_m[flap]
         along, above = w * math.cos(q) + z * math.sin(q), z * math.cos(q) - w * math.sin(q)
         inside = -0.030 < above < 0.0 and 0.3 < along / length < 1.3
@@ -114,19 +115,19 @@ class FlapMoves:
         to_far = -1.0 if flap == RIGHT else 1.0  # the direction of v
         return (to_far if near else -to_far) * 0.2 * s.carton.size_m[0], other
 
-    def withdraw(self, arm: Arm) -> NDArray[np.float64]:
+    def withdraw(self, finger: Finger) -> list[float]:
         """Straight up until clear of every flap on the way, then home: (6,)."""
-        (x, y, z), home = arm.commanded_tip_m.tolist(), HOME_TIP_M[arm.side]
+        (x, y, z), home = finger.commanded_tip_m.tolist(), HOME_TIP_M[finger.side]
         away = math.dist((x, y), home[:2])
         if math.dist((x, y, z), home) < 0.004:
-            return np.array(arm.commanded_rad)
+            return finger.commanded_rad
         rim = self._s.origin_m[2] + self._s.carton.size_m[2]
-        high = max(rim + 0.030, self._clearance_m(arm.tip_m, np.array(home), None))
-        if away > 0.06 and arm.tip_m[2] < high - 0.008:
-            up = x, y, high + 0.004 + _droop_m(arm)
-            return arm.towards(Reach(up, 1.3, arm.commanded_opening_yaw_rad), STRIDE_M)
+        high = max(rim + 0.030, self._clearance_m(finger.tip_m, np.array(home), None))
+        if away > 0.06 and finger.tip_m[2] < high - 0.008:
+            up = x, y, high + 0.004 + _droop_m(finger)
+            return finger_towards(finger, Reach(up, 1.3, finger.commanded_opening_yaw_rad), STRIDE_M)
         over = home[0], home[1], high if away > 0.06 else home[2]
-        return arm.towards(Reach(over, HOME_PITCH_RAD, MAJOR_OPENING_RAD), STRIDE_M)
+        return finger_towards(finger, Reach(over, HOME_PITCH_RAD, MAJOR_OPENING_RAD), STRIDE_M)
 
     # ------------------------------------------------------------------------------------------- geometry
 
@@ -145,29 +146,29 @@ class FlapMoves:
 
     def _step(
         self,
-        arm: Arm,
+        finger: Finger,
         flap: int,
         place: tuple[float, float, float],
         stride_m: float = STRIDE_M,
         pitch_rad: float | None = None,
-    ) -> NDArray[np.float64]:
+    ) -> list[float]:
         """One step of the commanded tip towards (w, v, z)."""
         x, y, z = self._world(flap, place).tolist()
-        opening = MINOR_OPENING_RAD[arm.side] if flap in MINORS else MAJOR_OPENING_RAD
+        opening = MINOR_OPENING_RAD[finger.side] if flap in MINORS else MAJOR_OPENING_RAD
         pitch = PITCH_RAD[flap] if pitch_rad is None else pitch_rad
-        return arm.towards(Reach((x, y, z), pitch, opening + self._s.layout.yaw_rad), stride_m)
+        return finger_towards(finger, Reach((x, y, z), pitch, opening + self._s.layout.yaw_rad), stride_m)
 
     def _over(
-        self, arm: Arm, flap: int, place: tuple[float, float, float], pitch_rad: float | None = None
-    ) -> NDArray[np.float64]:
+        self, finger: Finger, flap: int, place: tuple[float, float, float], pitch_rad: float | None = None
+    ) -> list[float]:
         """Above a place: first high enough for the way there, then across."""
         w, v, z = place
-        passing = self._clearance_m(arm.tip_m, self._world(flap, place), flap)
+        passing = self._clearance_m(finger.tip_m, self._world(flap, place), flap)
         high = max(z, passing - float(self._s.hinges_m[flap][2]))
-        if self.local(arm.tip_m, flap)[2] > high - 0.008:
-            return self._step(arm, flap, (w, v, high), STRIDE_M, pitch_rad)
-        w, v, _ = self.local(arm.commanded_tip_m, flap)
-        return self._step(arm, flap, (w, v, high + 0.004 + _droop_m(arm)), STRIDE_M, pitch_rad)
+        if self.local(finger.tip_m, flap)[2] > high - 0.008:
+            return self._step(finger, flap, (w, v, high), STRIDE_M, pitch_rad)
+        w, v, _ = self.local(finger.commanded_tip_m, flap)
+        return self._step(finger, flap, (w, v, high + 0.004 + _droop_m(finger)), STRIDE_M, pitch_rad)
 
     def _clearance_m(self, start: NDArray[np.float64], end: NDArray[np.float64], but: int | None) -> float:
         """Height (world) at which a fingertip passes over every flap but one between two places."""
@@ -186,7 +187,7 @@ class FlapMoves:
         return height
 
 
-def _droop_m(arm: Arm) -> float:
+def _droop_m(finger: Finger) -> float:
     """What a rising arm has to be commanded beyond its way-point to get there."""
-    lag = float(arm.commanded_tip_m[2] - arm.tip_m[2])
+    lag = float(finger.commanded_tip_m[2] - finger.tip_m[2])
     return min(max(DROOP_SHARE * lag, 0.0), DROOP_LIMIT_M)

@@ -19,11 +19,6 @@ class FlatShelfExpert(RestockExpert):
         s = self._s
         return s.slot_m(s.goal_slot) if item == s.goal_item else self._free_place(item)
 
-    def _about_to_misplace(self) -> bool:
-        s = self._s
-        others = s.touched - {s.goal_item}
-        return any(s.over_slot(item) is not None and self._between_pads(item) for item in others)
-
     def _low_carry(self) -> bool:
         s = self._s
         x, y, base = s.item_m[s.goal_item]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs import kinematics as kin
-from sop_envs.experts.arm import Move, joints_towards, stay
-from sop_envs.experts.restock import RestockExpert
+from sop_envs.experts.arm import RESTOCKING, Move, lag_m
+from sop_envs.experts.restock import LAG_LIMIT_M, RestockExpert
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD
 from sop_envs.tasks.freezer_scene import (
     BAR_RADIUS_M,
@@ -60,7 +60,7 @@ class FreezerExpert(RestockExpert):
 
     def act(self) -> NDArray[np.float32]:
         action = super().act()
-        action[self._left.joints] = joints_towards(self._left, self._due_left(), self._s.table_m)
+        action[self._left.joints] = RESTOCKING.towards(self._left, self._due_left())
         return action
 
     # ----------------------------------------------------------------------------------- the right arm
@@ -85,7 +85,7 @@ class FreezerExpert(RestockExpert):
     def _wait(self, height_m: float, jaw_rad: float) -> Move:
         """Beside the freezer, out of the way of the lid."""
         x, y = BESIDE_M
-        return Move(x, y, height_m, jaw_rad)
+        return self._to(x, y, height_m, jaw_rad)
 
     @property
     def _way_is_free(self) -> bool:
@@ -122,11 +122,6 @@ class FreezerExpert(RestockExpert):
         cost = np.linalg.norm(places - start, axis=1) + 10 * np.maximum(0, SPACING_M - 0.008 - gap)
         return np.array([*places[cost.argmin()], 0.0])
 
-    def _about_to_misplace(self) -> bool:
-        s = self._s
-        others = s.touched - {s.goal_item}
-        return any(s.over_slot(item) is not None and self._between_pads(item) for item in others)
-
     # ------------------------------------------------------------------------------------ the left arm
 
     @property
@@ -150,7 +145,7 @@ class FreezerExpert(RestockExpert):
         onward = bar_m(lid + float(np.clip(to_rad - lid, -ARC_STEP_RAD, ARC_STEP_RAD))) - _LEFT_FROM_RIGHT_M
         tcp = self._s.left_tcp_m - _LEFT_FROM_RIGHT_M
         x, y, z = onward + (1 - _REGRIP) * (tcp - bar) + _REGRIP * (self._grip_at(bar, 0.0) - bar)
-        return Move(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
+        return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     def _grip_at(self, bar: NDArray[np.float64], gap_m: float) -> NDArray[np.float64]:
         """Where the TCP is when the bar is `gap_m` from the fixed pad."""
@@ -164,9 +159,9 @@ class FreezerExpert(RestockExpert):
         """Open, and lift the fingers off the bar."""
         command = self._left.commanded_tcp
         if self._s.lid_held or self._left.jaw_rad < 0.25:
-            return stay(self._left, self._s.table_m, JAW_OPEN_RAD)
+            return self._stay(self._left, JAW_OPEN_RAD)
         height = min(_RAISED_M, bar[2] + _RETREAT_M)
-        return Move(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
+        return self._to(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
 
     def _reach(self, bar: NDArray[np.float64]) -> Move:
         """Fixed finger over the lid, close to the bar; from above."""
@@ -187,15 +182,14 @@ class FreezerExpert(RestockExpert):
             and (closing or (in_line < 0.012 and abs(error[2]) < 0.008))
         ):
             x, y, z = self._grip_at(bar, 0.0)  # the bar does not give way: bring the fixed pad to it
-            return Move(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
+            return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
         allowed = 0.008 + 0.010 * max(0.0, 1 - max(0.0, error[2]) / _OVER_BAR_M)
         if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
-            lag = [0.8 * (c - m) for c, m in zip(left.commanded_tcp.xyz_m, left.tcp.xyz_m, strict=True)]
-            x, y, z = at + np.clip(lag, -0.012, 0.012)
-            return Move(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
+            x, y, z = at + lag_m(left, LAG_LIMIT_M)
+            return self._to(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
         if error[2] < 0.020 and in_line > 0.020:
-            return Move(left.commanded_tcp.x_m, left.commanded_tcp.y_m, at[2] + _OVER_BAR_M, JAW_OPEN_RAD)
-        return Move(at[0], at[1], at[2] + _OVER_BAR_M, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
+            return self._to(left.commanded_tcp.x_m, left.commanded_tcp.y_m, at[2] + _OVER_BAR_M, JAW_OPEN_RAD)
+        return self._to(at[0], at[1], at[2] + _OVER_BAR_M, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     # --------------------------------------------------------------------------------------- assessing
 

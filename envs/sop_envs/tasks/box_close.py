@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Outcome, Split, TaskCard
 from sop_envs.carton import CREASE_STEPS, FLAPS, INWARD_RAD, Flaps
-from sop_envs.experts.bimanual import Arm
 from sop_envs.experts.box_close import BoxCloseExpert
+from sop_envs.finger import Finger
 from sop_envs.so101 import SIDES
 from sop_envs.station import Station, draw_station
 from sop_envs.tasks.box_close_scene import Layout, build, draw_layout, draw_still
@@ -41,7 +41,7 @@ class BoxCloseSituation:
         self.model = build(station, layout, view)
         self.data = mujoco.MjData(self.model)
         self.flaps = Flaps(self.model, self.data, layout.carton)
-        self.arms = {side: Arm(side) for side in SIDES}
+        self.arms = {side: Finger(side) for side in SIDES}
         cosine, sine = math.cos(layout.yaw_rad), math.sin(layout.yaw_rad)
         turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
         self.origin_m = np.array([*layout.position_m, station.table_height_m])
@@ -71,7 +71,7 @@ class BoxCloseSituation:
         self.angles_rad, self.rest_rad = self.flaps.angles_rad, self.flaps.rest_rad
         self.latched = self.flaps.latched
         for arm in self.arms.values():
-            arm.read(self.data.qpos, self.data.ctrl)
+            arm.measure(self.data)
         pairs = self._on_carton[self.data.contact.geom[: self.data.ncon]]
         self.touched = bool((pairs.sum(axis=1) == 1).any())
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sop_bench.robot import Split
 from sop_envs.carton import LOWEST_RAD, Carton, Rgb, add_carton
-from sop_envs.experts.bimanual import Arm, Reach
+from sop_envs.finger import Finger, Reach
 from sop_envs.products import yaw_quat
 from sop_envs.so101 import JAW_CLOSED_RAD, JOINT_NAMES, SIDES
 from sop_envs.station import Station
@@ -160,7 +160,7 @@ def _arm_pose(
 ) -> NDArray[np.float64]:
     """Six joints of an arm whose closed fingers end at `tip_m`."""
     x, y, z = tip_m.tolist()
-    joints = Arm(side).solve(Reach((x, y, z), pitch_rad, yaw_rad))
+    joints = Finger(side).solve(Reach((x, y, z), pitch_rad, yaw_rad))
     if joints is None:
         assert otherwise is not None  # the home box is well within reach
         return otherwise.copy()
