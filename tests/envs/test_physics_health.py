@@ -15,11 +15,15 @@ from sop_envs.robots import make_so101
 from sop_envs.simulated import SimulatedSo101
 
 from sop_bench.errors import ContractError, RobotFaultError
+from sop_bench.fleet.engine import InlineEngine
 from sop_bench.health import HasHealth
 from sop_bench.policy.stress import AbruptPolicy
+from sop_bench.studies.health import HealthConfig, check_health, examine
+from sop_bench.studies.health_records import Scene
 
+THROWN = Scene("restock/correct", 0, 60_000_014, "train", 14, "abrupt")
+"""A can that lands on the desk with 2.3 m/s and leaves it with 7.1."""
 RIGID = ("restock/flat-shelf", "restock/freezer", "box/close")
-CLOTH = ("cloth/fold", "cloth/quarter")
 
 
 def states(robot: SimulatedSo101, task: str, steps: int, *, watching: bool) -> np.ndarray:
@@ -73,7 +77,7 @@ def test_a_thrown_product_is_named_with_its_speed(robot: SimulatedSo101):
     robot.step(observation.commanded_rad)
     fast = robot.health().worst[OBJECT_SPEED]
     assert fast.where == "item1"
-    assert fast.value == pytest.approx(4.96, abs=0.03)  # after 20 ms of gravity, or less
+    assert fast.value == pytest.approx(4.85, abs=0.1)  # after 20 ms of gravity and damping, or less
 
 
 @pytest.mark.parametrize("spoilt", ["qpos", "qvel"])
@@ -112,3 +116,31 @@ def test_the_sheet_of_a_cloth_has_a_quantity_of_its_own(robot: SimulatedSo101):
     worst = robot.health().worst[CLOTH_PENETRATION]
     assert worst.where == "cloth | table"
     assert 0 < worst.value < BOUNDS[CLOTH_PENETRATION].limit
+
+
+@pytest.mark.slow
+def test_a_sample_of_every_task_has_no_warning_no_nan_and_nothing_beyond_its_bound(
+    robot: SimulatedSo101, tmp_path: Path
+):
+    """Nine episodes of each task: three policies at three stations, eight seconds each."""
+    config = HealthConfig(robot.spec.tasks, episodes=63, seconds=8.0, station_seeds=(0, 1, 2))
+    summary = check_health(config, tmp_path, InlineEngine())
+    for task, facts in summary["tasks"].items():
+        assert facts["episodes"] == 9
+        assert (facts["warnings"], facts["not_finite"], facts["faults"]) == ({}, [], []), task
+        assert {name: quantity["beyond"] for name, quantity in facts["quantities"].items()} == dict.fromkeys(
+            BOUNDS, 0
+        ), task
+    for name, bound in BOUNDS.items():  # a bound that nothing comes near is none
+        worst = [facts["quantities"][name]["worst"] for facts in summary["tasks"].values()]
+        assert max(found[0]["value"] for found in worst if found) > bound.limit / 5, name
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="np.full(3, damping) sets MuJoCo's quadratic and cubic damping as well: at 17 rad/s a product is "
+    "damped 300 times as much as was meant, and contacts that work against that throw it",
+)
+def test_a_product_that_lands_turning_is_not_thrown():
+    health = examine(HealthConfig((THROWN.task,)), THROWN)
+    assert health.worst[OBJECT_SPEED].value < BOUNDS[OBJECT_SPEED].limit
