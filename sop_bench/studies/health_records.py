@@ -78,7 +78,10 @@ class EpisodeHealth:
 
 def begin(directory: Path, config: Any, *, resumed: bool) -> dict[str, Any]:
     """Write the manifest of a sitting that is about to start; one that is `resumed` keeps those before it."""
-    past = (read_manifest(directory) or {}).get("sittings", []) if resumed else []
+    earlier = (read_manifest(directory) if resumed else None) or {}
+    past = earlier.get("sittings", [])
+    if earlier and earlier["ended_wall"] is None:  # killed: its episodes are kept, its end was not
+        past = [*past, {**{name: earlier[name] for name in _SITTING}, "episodes_by_its_end": None}]
     manifest = {**start_manifest(directory, "health", config, {}), "sittings": past}
     write_json(directory / "manifest.json", manifest)
     return manifest

@@ -108,6 +108,18 @@ def test_stopped_and_resumed_it_gives_the_same_record(directory: Path, tmp_path:
     assert [sitting["episodes_by_its_end"] for sitting in sittings] == [7, 40]
 
 
+def test_a_sitting_that_was_killed_is_remembered(tmp_path: Path):
+    small = HealthConfig(TASKS, "shaky", episodes=4)
+    check_health(small, tmp_path, InlineEngine())
+    path = tmp_path / "manifest.json"
+    killed = {**json.loads(path.read_text()), "ended_wall": None, "sittings": []}
+    path.write_text(json.dumps(killed))
+    check_health(small, tmp_path, InlineEngine())
+    sittings = json.loads(path.read_text())["sittings"]
+    assert [sitting["ended_wall"] is None for sitting in sittings] == [True, False]
+    assert [sitting["episodes_by_its_end"] for sitting in sittings] == [None, 4]
+
+
 def test_a_smaller_run_is_extended_to_the_same_record(directory: Path, tmp_path: Path):
     check_health(HealthConfig(TASKS, "shaky", episodes=10), tmp_path, InlineEngine())
     check_health(CONFIG, tmp_path, InlineEngine())
