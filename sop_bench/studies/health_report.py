@@ -17,7 +17,10 @@ _SHOWN = 12  # episodes to look at
 def as_table(summary: HealthSummary) -> Table:
     """One line for each task: the worst of each quantity, and how many episodes were beyond its bound."""
     titles = [_title(name, bound["limit"]) for name, bound in summary["bounds"].items()]
-    table = Table("task", "episodes", "warnings,\nNaN, faults", *titles, "CPU s", box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
+    for title in ("episodes", "trouble", *titles, "CPU s"):
+        table.add_column(title, overflow="fold")
     for task, facts in summary["tasks"].items():
         troubles = {**facts["warnings"], "NaN": len(facts["not_finite"]), "faults": len(facts["faults"])}
         table.add_row(
@@ -27,7 +30,10 @@ def as_table(summary: HealthSummary) -> Table:
             *(_cell(name, quantity) for name, quantity in facts["quantities"].items()),
             f"{facts['wall_cpu_s']:.0f}",
         )
-    table.caption = "The worst of each quantity, and in brackets how many episodes were beyond its bound."
+    table.caption = (
+        "Trouble: warnings, NaN, divergences. Depths (mm) and speeds: the worst, and in brackets how many "
+        "episodes were beyond the bound."
+    )
     return table
 
 
@@ -58,8 +64,10 @@ def _offending(summary: HealthSummary) -> list[tuple[str, str]]:
 
 
 def _title(name: str, limit: float) -> str:
+    """Whose quantity, and its bound; the unit says whether it is a depth or a speed."""
     scale, unit = _UNITS.get(_suffix(name), (1.0, ""))
-    return "\n".join([*_words(name).split(), f"< {scale * limit:g} {unit}".strip()])
+    words = _words(name).split()
+    return "\n".join([" ".join(words[:-1] or words), f"< {scale * limit:g}", unit])
 
 
 def _cell(name: str, quantity: Mapping[str, Any]) -> str:
