@@ -1,4 +1,4 @@
-"""The commands about tasks: their cards, and watching one."""
+"""The commands about tasks: their cards, the health of their physics, and watching one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from sop_bench.cli_common import Adapter, Workers, again, err, interruptible, out, worker_count
+from sop_bench.cli_common import (
+    Adapter,
+    Fresh,
+    Workers,
+    again,
+    err,
+    interruptible,
+    out,
+    task_names,
+    worker_count,
+)
 from sop_bench.errors import ConfigurationError, unknown_name
 
 app = typer.Typer()
@@ -74,9 +84,60 @@ def _check_sheet(picture: Path, task: str | None) -> None:
 
 
 @app.command()
+def health(
+    tasks: Annotated[
+        str, typer.Option("--tasks", "--task", help="Tasks of the robot, with commas, or all.")
+    ] = "all",
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Of all tasks together; more than OUTPUT holds extend it.")
+    ] = 10_000,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Shares of tasks, 1 unless said, with commas: cloth/fold=0.5,cloth/quarter=0.25."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Cut episodes after this many simulated seconds.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Receives the records.")] = Path("runs/health"),
+    adapter: Adapter = "so101",
+    workers: Workers = None,
+    fresh: Fresh = False,
+) -> None:
+    """Run random policies and look into physics: warnings, NaN, penetrations and speeds beyond bounds."""
+    from sop_bench import cli_progress as progress
+    from sop_bench.fleet.engine import make_engine
+    from sop_bench.studies import health_report
+    from sop_bench.studies.health import HealthConfig, check_health
+
+    config = HealthConfig(
+        task_names(tasks, adapter), adapter, episodes, _weights(weights or ""), seconds=seconds
+    )
+    with interruptible(again()), make_engine(worker_count(workers)) as engine, progress.phases(err) as bar:
+        summary = check_health(
+            config, output, engine, lambda done, total: bar("episodes", done, total), fresh=fresh
+        )
+    out.print(health_report.as_table(summary))
+    out.print(health_report.as_text(summary), highlight=False, soft_wrap=True)
+    out.print(f"Records: {output}/summary.json, tasks.csv, episodes.parquet.", highlight=False)
+
+
+def _weights(text: str) -> tuple[tuple[str, float], ...]:
+    try:
+        pairs = (part.split("=") for part in text.split(",") if part.strip())
+        return tuple((task.strip(), float(weight)) for task, weight in pairs)
+    except ValueError:
+        raise ConfigurationError(
+            f"--weights {text!r} are no weights; allowed: TASK=NUMBER with commas, such as "
+            f"cloth/fold=0.5,cloth/quarter=0.25."
+        ) from None
+
+
+@app.command()
 def watch(
     task: Annotated[str, typer.Argument(help="One of the robot's tasks; `sop-bench tasks` lists them.")],
-    policy: Annotated[str, typer.Option(help="expert, random, or the file of a checkpoint.")] = "expert",
+    policy: Annotated[
+        str, typer.Option(help="expert, random, smooth, abrupt, or the file of a checkpoint.")
+    ] = "expert",
     instance: Annotated[
         int | None, typer.Option(help="Number of the scene, as in records; by default the first evaluated.")
     ] = None,
@@ -102,7 +163,7 @@ def watch(
     from sop_bench.studies.watched import WindowedRobot
 
     seed = EVALUATION_SEED if instance is None else instance
-    who = policy if policy in (actors.EXPERT, actors.RANDOM) else Path(policy).stem
+    who = policy if policy in actors.NAMED else Path(policy).stem
     name = f"{task.replace('/', '-')}-{who}-{seed}"
     if output is None and not viewer and rerun is None:
         output = Path("runs/watch") / f"{name}{film.video_suffix()}"
@@ -118,6 +179,7 @@ def watch(
             task,
             seed,
             checked_split(split),
+            execute_steps=actors.execute_steps(policy),
             pixels="none" if rerun is None else "all",
             cameras=tuple(camera.name for camera in bare.spec.cameras),
             run_id="watch",

@@ -22,6 +22,7 @@ from sop_bench.safety import SafetyGate
 from sop_bench.supervision.base import NoSupervisor, Supervisor
 
 Pixels = Literal["all", "helped", "none"]
+EXECUTE_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class EpisodeRequest:
     seed: int
     split: Split = "train"
     rng_seed: int = 0
-    execute_steps: int = 4
+    execute_steps: int = EXECUTE_STEPS
     pixels: Pixels = "none"
     cameras: tuple[str, ...] | None = None
     run_id: str = "adhoc"

@@ -171,7 +171,10 @@ def test_an_mp4_is_written_where_there_is_an_encoder(run, world: ReachWorld, tmp
         (("tasks", "--measure", "2", "--workers", "-1"), "allowed: 0 (this process) or more"),
         (("tasks", "--measure", "0"), "greater than or equal to 1"),
         (("watch", "restock/flatshelf"), "Did you mean 'restock/flat-shelf'?"),
-        (("watch", TASK, "--policy", "exprt"), "allowed: expert, random, or the file of a checkpoint"),
+        (
+            ("watch", TASK, "--policy", "exprt"),
+            "allowed: expert, random, smooth, abrupt, or",
+        ),
         (("watch", TASK, "--split", "tset"), "Did you mean 'test'?"),
         (("watch", TASK, "--output", "x.avi"), "allowed: .mp4, .gif"),
         (("watch", TASK, "--rerun", "x.mp4"), "allowed: .rrd"),

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.errors import ConfigurationError, ContractError, RobotFaultError, unknown_name
+from sop_bench.health import Bound, Health
 from sop_bench.robot import (
     CameraSpec,
     Expert,
@@ -28,6 +28,7 @@ from sop_bench.robot import (
     Window,
     allowed_action,
 )
+from sop_envs.health import BOUNDS, LOOK_EVERY, HealthProbe, diverged
 from sop_envs.rendering import LazyImages, Renderer
 from sop_envs.so101 import JOINT_NAMES, MAX_STEP_RAD, joint_limits_rad
 from sop_envs.station import Station
@@ -46,7 +47,7 @@ _JOINTS = len(JOINT_NAMES)
 
 
 class SimulatedSo101:
-    """Two arms at a desk; implements `Robot`, `HasExpert`, `HasLabels` and `HasLabelledScenes`.
+    """Two arms at a desk; implements `Robot`, `HasExpert`, `HasLabels`, `HasLabelledScenes` and `HasHealth`.
 
     The model is compiled anew at each reset (about 2 ms), so nothing of an earlier episode, not even the
     solver's warm start, can reach the next one.
@@ -82,6 +83,8 @@ class SimulatedSo101:
         self._task: Task | None = None
         self._outcome = Outcome.RUNNING
         self._steps = 0
+        self._watching = False
+        self._probe: HealthProbe | None = None
         self._moment = 0  # counts every change of state: an image belongs to one moment
 
     @property
@@ -103,6 +106,7 @@ class SimulatedSo101:
         rng = np.random.default_rng([zlib.crc32(task.encode()), int(split == "test"), seed])
         self._situation = self._task.begin(self.station, rng, split)
         self._outcome, self._steps = Outcome.RUNNING, 0
+        self._probe = HealthProbe(self._situation.model) if self._watching else None
         self._moment += 1
         self._situation.measure()
         return self._observe(self._situation)
@@ -117,16 +121,24 @@ class SimulatedSo101:
             )
         self._wake(executed != commanded)
         if self._latency_steps:
-            situation.advance(self._latency_steps)
+            self._advance(situation, self._latency_steps)
         data.ctrl[:] = executed
-        situation.advance(PHYSICS_STEPS - self._latency_steps)
+        self._advance(situation, PHYSICS_STEPS - self._latency_steps)
         self._steps += 1
         self._moment += 1
-        if data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
-            raise RobotFaultError("The simulation diverged (bad accelerations). Reset, and report the seed.")
+        if cause := diverged(data):
+            raise RobotFaultError(f"The simulation diverged ({cause}). Reset, and report the seed.")
         situation.measure()
         self._outcome, reason = self._judge(situation)
         return Step(self._observe(situation), executed, self._outcome, reason)
+
+    def _advance(self, situation: Situation, steps: int) -> None:
+        if self._probe is None:
+            situation.advance(steps)
+            return
+        for done in range(0, steps, LOOK_EVERY):
+            situation.advance(min(LOOK_EVERY, steps - done))
+            self._probe.look(situation.data, self._steps / CONTROL_HZ)
 
     def _wake(self, changed: NDArray[np.bool_]) -> None:
         """Rouse the arms whose targets changed: MuJoCo lets a parked arm sleep and does not look at ctrl."""
@@ -174,6 +186,19 @@ class SimulatedSo101:
 
     def task_cards(self) -> Mapping[str, TaskCard]:
         return {name: task.card for name, task in self._tasks.items() if isinstance(task, HasCard)}
+
+    def health_bounds(self) -> Mapping[str, Bound]:
+        return BOUNDS
+
+    def watch_health(self, watching: bool) -> None:
+        self._watching = watching
+
+    def health(self) -> Health:
+        if self._probe is None:
+            raise ContractError(
+                "Nobody watched the health of this episode. Call watch_health(True), and reset."
+            )
+        return self._probe.health()
 
     def open_window(self) -> Window:
         from sop_envs.window import open_window  # needs GLFW, which only people with a display have

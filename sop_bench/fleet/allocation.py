@@ -38,7 +38,7 @@ def allocate(
     if robots < len(families):
         return tuple(_from(tasks, robot) for robot in range(robots))
     least = min(family_robots.values())
-    counts = _apportion(robots, [family_robots.get(family, least) for family in families])
+    counts = apportion(robots, [family_robots.get(family, least) for family in families])
     return tuple(
         _from(members, robot)
         for members, count in zip(families.values(), counts, strict=True)
@@ -51,7 +51,7 @@ def _from(tasks: Sequence[str], first: int) -> tuple[str, ...]:
     return (*tasks[start:], *tasks[:start])
 
 
-def _apportion(seats: int, weights: Sequence[float]) -> list[int]:
+def apportion(seats: int, weights: Sequence[float]) -> list[int]:
     """Whole numbers that sum to `seats` and come closest to the weights, none below 1."""
     quotas = [seats * weight / sum(weights) for weight in weights]
     counts = [max(1, int(quota)) for quota in quotas]

@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.policy.base import Policy, PolicyVersion, RandomPolicy
+from sop_bench.policy.stress import AbruptPolicy, SmoothPolicy
 from sop_bench.robot import Observation, Robot
+from sop_bench.rollout import EXECUTE_STEPS
 from sop_bench.supervision.operator import expert_of
 
-EXPERT, RANDOM = "expert", "random"
+EXPERT, RANDOM, SMOOTH, ABRUPT = "expert", "random", "smooth", "abrupt"
+_STRESS = {SMOOTH: SmoothPolicy, ABRUPT: AbruptPolicy}
+NAMED = (EXPERT, RANDOM, *_STRESS)
 
 
 class ExpertPolicy:
@@ -31,10 +35,10 @@ class ExpertPolicy:
 
 
 def check_actor(name: str) -> None:
-    """Raises `ConfigurationError` unless `name` is ``expert``, ``random`` or an existing file."""
-    if name not in (EXPERT, RANDOM) and not Path(name).is_file():
+    """Raises `ConfigurationError` unless `name` is one of `NAMED` or an existing file."""
+    if name not in NAMED and not Path(name).is_file():
         raise ConfigurationError(
-            f"No policy {name!r}; allowed: expert, random, or the file of a checkpoint. Make one with "
+            f"No policy {name!r}; allowed: {', '.join(NAMED)}, or the file of a checkpoint. Make one with "
             f"`sop-bench pretrain --output policy.safetensors`."
         )
 
@@ -51,6 +55,13 @@ def actor(name: str, robot: Robot) -> Policy:
         return ExpertPolicy(robot)
     if name == RANDOM:
         return RandomPolicy(robot.spec)
+    if name in _STRESS:
+        return _STRESS[name](robot.spec)
     from sop_bench.fleet.warm import policy_for  # brings in torch
 
     return policy_for(Path(name))
+
+
+def execute_steps(name: str) -> int:
+    """Steps of a chunk of the policy called `name` that are executed before it is asked again."""
+    return _STRESS[name].chunk_steps if name in _STRESS else EXECUTE_STEPS
