@@ -1,7 +1,7 @@
 """The table of a scaling study, for a terminal and for a README.
 
 ``python -m sop_bench.studies.report results/scale`` prints the Markdown that stands in the README; given the
-records of another study, it prints that study's.
+records of another study, it prints that study's. A second argument is another target to time, such as 0.85.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from sop_bench.studies.summary import Cell, Summary, summarise
 from sop_bench.studies.time_to_target import TimeToTarget
 
 
-def load_summary(directory: Path) -> Summary:
+def load_summary(directory: Path, target: float | None = None) -> Summary:
     """The summary of the records in `directory`, computed anew from them and their manifest.
+
+    Args:
+        target: Success rate to time; by default the study's own.
 
     Raises:
         ConfigurationError: `directory` holds no records.
@@ -35,7 +38,8 @@ def load_summary(directory: Path) -> Summary:
     manifest = read_manifest(directory) or {}
     try:
         config = manifest["config"]
-        return summarise(found, target=float(config["target"]), profile=str(config["profile"]))
+        timed = float(config["target"]) if target is None else target
+        return summarise(found, target=timed, profile=str(config["profile"]))
     except (KeyError, TypeError) as error:
         raise CorruptDataError(
             f"{directory}/manifest.json does not say what was run ({error!r} is missing). Restore it, or run "
@@ -168,22 +172,24 @@ def as_markdown(summary: Summary) -> str:
     return f"{body}\n\n{caption(summary)}\n"
 
 
-def _markdown(directory: Path) -> str:
+def _markdown(directory: Path, target: float | None) -> str:
     """The table of whatever study the records in `directory` are of."""
     command = (read_manifest(directory) or {}).get("command")
     if command == "compare":
         return compare_report.as_markdown(load_comparison(directory))
     if command == "pretrain-sweep":
         return sweep_report.as_markdown(load_sweep(directory))
-    return as_markdown(load_summary(directory))
+    return as_markdown(load_summary(directory, target))
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: python -m sop_bench.studies.report DIRECTORY", file=sys.stderr)
+    try:
+        directory, target = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else None
+    except (IndexError, ValueError):
+        print("usage: python -m sop_bench.studies.report DIRECTORY [TARGET]", file=sys.stderr)
         return 2
     try:
-        print(_markdown(Path(sys.argv[1])))
+        print(_markdown(directory, target))
     except SopBenchError as error:
         print(error, file=sys.stderr)
         return 2
