@@ -37,7 +37,7 @@ class ShakyRobot(ReachRobot):
 
     def step(self, action_rad: NDArray[np.floating]) -> Step:
         step = super().step(action_rad)
-        if self._trouble == DIVERGED and self._steps == 3:
+        if self._trouble == DIVERGED and self.steps == 3:
             raise RobotFaultError("the world fell apart")
         return step
 

@@ -55,6 +55,7 @@ class FoldSituation:
         self.table_m = station.table_height_m
         self.model = build(station, layout, view)
         self.data = mujoco.MjData(self.model)
+        self._asked_s, self._taken = 0.0, 0  # time that was to pass, and steps of this model that did
         model, cloth = self.model, self.cloth
         grid = np.ndindex(cloth.rows, cloth.columns)
         first = np.array([model.body_jntadr[model.body(vertex_name(*vertex)).id] for vertex in grid])
@@ -79,8 +80,14 @@ class FoldSituation:
                 self.held[side] = 2 + side
 
     def advance(self, steps: int) -> None:
-        """Steps are counted as everywhere, so a servo's latency is rounded to this model's longer ones."""
-        mujoco.mj_step(self.model, self.data, nstep=round(steps * PHYSICS_STEP_S / STEP_S))
+        """Steps are counted as everywhere, so a servo's latency is rounded to this model's longer ones.
+
+        What is rounded off is made up for by the next call: it does not matter in how many pieces time passes.
+        """
+        self._asked_s += steps * PHYSICS_STEP_S
+        due = round(self._asked_s / STEP_S) - self._taken
+        mujoco.mj_step(self.model, self.data, nstep=due)
+        self._taken += due
 
     def measure(self) -> None:
         data = self.data
