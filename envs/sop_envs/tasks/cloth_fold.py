@@ -82,7 +82,7 @@ class FoldSituation:
     def advance(self, steps: int) -> None:
         """Steps are counted as everywhere, so a servo's latency is rounded to this model's longer ones.
 
-        What is rounded off is made up for by the next call: it does not matter in how many pieces time passes.
+        What is rounded off is made up for by the next call: in how many pieces time passes does not matter.
         """
         self._asked_s += steps * PHYSICS_STEP_S
         due = round(self._asked_s / STEP_S) - self._taken
