@@ -20,6 +20,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sop_envs.damping import linear
 from sop_envs.products import ARM_BIT, FIXTURE_BIT, PRODUCT_BIT, yaw_quat
 
 Rgb = tuple[float, float, float]
@@ -126,7 +127,7 @@ def _add_flap(spec: mujoco.MjSpec, base: mujoco.MjsBody, carton: Carton, flap: i
         limited=True,
     )
     hinge.stiffness = np.array([carton.stiffness_nm_per_rad[flap], 0.0, 0.0])
-    hinge.damping = np.full(3, _DAMPING)
+    hinge.damping = linear(_DAMPING)
     hinge.frictionloss, hinge.armature = _FRICTION_LOSS, _ARMATURE
     hinge.solimp_friction, hinge.solref_friction = [0.999, 0.9999, 0.001, 0.5, 2.0], [0.008, 1]
     body.add_geom(

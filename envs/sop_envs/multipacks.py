@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from sop_envs.catalogue import Product, Rgb
+from sop_envs.damping import linear
 from sop_envs.products import (
     ARM_BIT,
     CENTRE_OF_MASS,
@@ -67,7 +68,7 @@ def add_multipack(
         name=name, pos=position_m, quat=quat, sleep=mujoco.mjtSleepPolicy.mjSLEEP_INIT
     )
     body.add_freejoint(name=name)
-    spec.joint(name).damping = np.full(3, FREE_JOINT_DAMPING)
+    spec.joint(name).damping = linear(FREE_JOINT_DAMPING)
     length, width, height = CARTON_M
     body.mass, body.ipos = MASS_KG, [0, 0, CENTRE_OF_MASS * height]
     body.inertia = [

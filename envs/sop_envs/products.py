@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from sop_envs.catalogue import Product, Rgb
+from sop_envs.damping import linear
 
 PRODUCT_BIT = 2
 FIXTURE_BIT = 1
@@ -42,7 +43,7 @@ def add_product(
         name=name, pos=position_m, quat=quat, sleep=mujoco.mjtSleepPolicy.mjSLEEP_INIT
     )
     body.add_freejoint(name=name)
-    spec.joint(name).damping = np.full(3, FREE_JOINT_DAMPING)
+    spec.joint(name).damping = linear(FREE_JOINT_DAMPING)
     half_width, height, mass = product.width_m / 2, product.height_m, product.mass_kg
     sideways = mass * (product.width_m**2 + height**2) / 12
     body.mass = mass

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from sop_envs import kinematics as kin
+from sop_envs.damping import linear
 from sop_envs.products import ARM_BIT, FIXTURE_BIT, PRODUCT_BIT
 from sop_envs.servo import ServoParameters
 
@@ -138,7 +139,9 @@ def _link(
     index = JOINTS.index(joint)
     limits = [a[index] for a in joint_limits_rad()]
     hinge = body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=axis, range=limits, limited=True)
-    hinge.damping = np.full(3, 0.05 if is_gripper else servo.joint_damping_nms_per_rad)
+    hinge.damping = linear(
+        servo.gripper_joint_damping_nms_per_rad if is_gripper else servo.joint_damping_nms_per_rad
+    )
     hinge.frictionloss = 0.0 if is_gripper else servo.joint_friction_nm
     hinge.armature = servo.gripper_armature_kgm2 if is_gripper else servo.armature_kgm2
     force = servo.gripper_force_limit_nm if is_gripper else servo.force_limit_nm

@@ -24,7 +24,7 @@ from sop_envs.station import Station, draw_station
 from sop_envs.tasks.cloth_scene import FAR_TAB_M, NEAR_TAB_M, Layout, build, draw_spread, lay_out, pose_still
 from sop_envs.workcell import PHYSICS_STEP_S
 
-NAME, VERSION, TIME_LIMIT_S = "cloth/fold", "2", 20.0
+NAME, VERSION, TIME_LIMIT_S = "cloth/fold", "3", 20.0
 
 CORNER_TOLERANCE_M = 0.020
 FLAT_M = 0.032  # of the highest vertex: two layers are 0.016

@@ -17,7 +17,7 @@ from sop_envs.station import Station, draw_station
 from sop_envs.tasks.cloth_fold import FoldSituation
 from sop_envs.tasks.cloth_scene import Layout, draw_halved, lay_out, pose_still
 
-NAME, VERSION, TIME_LIMIT_S = "cloth/quarter", "2", 20.0
+NAME, VERSION, TIME_LIMIT_S = "cloth/quarter", "3", 20.0
 
 CORNER_TOLERANCE_M = 0.025  # the outer layers go round the inner ones and come back a little
 LAYERS_M = 0.030  # each of the four corners of the sheet lies at most this far from the open near corner

@@ -17,7 +17,7 @@ from sop_envs.tasks.cooler_scene import PACKS, SLOTS, SLOTS_M, build, draw_layou
 from sop_envs.tasks.restock import RestockSituation
 from sop_envs.tasks.restock_scene import Layout
 
-NAME, VERSION, TIME_LIMIT_S = "restock/cooler", "1", 14.0
+NAME, VERSION, TIME_LIMIT_S = "restock/cooler", "2", 14.0
 
 
 class CoolerSituation(RestockSituation):

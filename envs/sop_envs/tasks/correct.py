@@ -17,7 +17,7 @@ from sop_envs.station import Station, draw_station
 from sop_envs.tasks.correct_scene import SLOTS, SLOTS_M, ShelfLayout, build, draw_layout, draw_still
 from sop_envs.tasks.restock import RestockSituation
 
-NAME, VERSION, TIME_LIMIT_S = "restock/correct", "1", 14.0
+NAME, VERSION, TIME_LIMIT_S = "restock/correct", "2", 14.0
 
 
 class CorrectSituation(RestockSituation):

@@ -14,7 +14,7 @@ from sop_envs.tasks.flat_shelf_scene import SLOT_X_M, SLOT_Y_M, SLOTS, build, dr
 from sop_envs.tasks.restock import RestockSituation
 from sop_envs.tasks.restock_scene import Layout
 
-NAME, VERSION, TIME_LIMIT_S = "restock/flat-shelf", "2", 12.0
+NAME, VERSION, TIME_LIMIT_S = "restock/flat-shelf", "3", 12.0
 
 
 class FlatShelfSituation(RestockSituation):

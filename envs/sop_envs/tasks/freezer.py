@@ -33,7 +33,7 @@ from sop_envs.tasks.restock import RestockSituation
 from sop_envs.tasks.restock_scene import Layout
 from sop_envs.workcell import BASE_Y_M
 
-NAME, VERSION, TIME_LIMIT_S = "restock/freezer", "1", 20.0
+NAME, VERSION, TIME_LIMIT_S = "restock/freezer", "2", 20.0
 
 SHUT_RAD = 0.06
 HAND_HALF_M = 0.045  # a hand this near to the freezer's side wall is still below the lid

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sop_bench.robot import Split
 from sop_envs import kinematics as kin
 from sop_envs.assortment import draw_products
+from sop_envs.damping import linear
 from sop_envs.products import ARM_BIT, FIXTURE_BIT, PRODUCT_BIT
 from sop_envs.so101 import JAW_OPEN_RAD, SIDES
 from sop_envs.station import Station
@@ -189,7 +190,7 @@ def _add_lid(spec: mujoco.MjSpec, station: Station, low_y: float, high_y: float)
     )
     hinge.stiffness = np.array([SPRING_NM_PER_RAD, 0, 0])
     hinge.springref = SPRING_REST_RAD
-    hinge.damping = np.array([LID_DAMPING_NMS, 0, 0])  # without terms of higher order in the speed
+    hinge.damping = linear(LID_DAMPING_NMS)
     hinge.armature = 0.0003
     lid.mass, lid.ipos, lid.explicitinertial = LID_MASS_KG, [-LID_M / 2, (low_y + high_y) / 2, 0], True
     lid.inertia = [3e-4, 1.1e-4, 4e-4]
