@@ -15,6 +15,7 @@ from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
 from sop_bench.policy.pointer import pointing_loss
+from sop_bench.policy.precision import training_precision
 from sop_bench.policy.scenes import Scenes
 from sop_bench.policy.vision import Sight, VisionLanguageEncoder
 from sop_bench.policy.vla import CompactVLA, single_thread
@@ -87,7 +88,7 @@ def train_perception(
     with single_thread():
         for step in range(config.steps):
             rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with training_precision():
                 sight = encoder.see(
                     {name: values[rows] for name, values in images.items()},
                     encoder.embed_language(tokens[rows]),

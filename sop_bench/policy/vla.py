@@ -26,6 +26,7 @@ from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.flow import FlowHead
 from sop_bench.policy.normaliser import Normaliser, TaskNormaliser
+from sop_bench.policy.precision import training_precision
 from sop_bench.policy.recogniser import Recogniser
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vision import VisionLanguageEncoder
@@ -157,13 +158,13 @@ class CompactVLA(nn.Module):
     # ------------------------------------------------------------------------------------ training
 
     def loss(self, batch: TrainingBatch, generator: torch.Generator) -> Tensor:
-        """The flow-matching loss of each sample, (B,), in bfloat16 where that is safe."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        """The flow-matching loss of each sample, (B,), in the format of `precision`."""
+        with training_precision():
             return self._head_loss(batch.features, batch, generator)
 
     def loss_from_pixels(self, batch: PixelBatch, generator: torch.Generator) -> Tensor:
         """The same loss, (B,), with gradients into what `trainable_parameters` was asked to train."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with training_precision():
             features = self.features(batch.images, batch.tokens, batch.state)
             return self._head_loss(features, batch, generator)
 

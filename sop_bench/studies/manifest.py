@@ -135,7 +135,17 @@ def machine() -> dict[str, str | int | float]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "gl": os.environ.get("MUJOCO_GL", "egl"),
+        "bfloat16": bfloat16(),
     }
+
+
+def bfloat16() -> bool:
+    """Whether training multiplies in bfloat16 here."""
+    import torch
+
+    from sop_bench.policy.precision import training_format
+
+    return training_format() is torch.bfloat16
 
 
 def cpu_model() -> str:
