@@ -65,7 +65,7 @@ def test_a_product_in_the_table_is_a_deep_penetration_of_that_pair(robot: Simula
     robot.watch_health(True)
     observation = robot.reset("restock/flat-shelf", 0)
     situation = robot.situation
-    situation.data.qpos[situation.model.joint("item0").qposadr[0] + 2] -= 0.03
+    situation.data.qpos[situation.model.joint("item0").qposadr[0] + 2] -= 0.05
     situation.data.qvel[situation.model.joint("item0").dofadr[0]] = 1e-3  # awake
     robot.step(observation.commanded_rad)
     worst = robot.health().worst[OBJECT_PENETRATION]
