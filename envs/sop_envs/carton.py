@@ -41,7 +41,7 @@ CREASE_STEPS = 5  # physics steps between updates of the creases, 20 ms
 _FLAP_KG = 0.006
 _DAMPING, _FRICTION_LOSS, _ARMATURE = 0.002, 0.001, 5e-5
 _FRICTION = 0.8  # of the fingers' rubber on cardboard; the flap decides it
-_SOLIMP = [0.95, 0.995, 0.001, 0.5, 2.0]
+_SOLIMP = [0.97, 0.997, 0.001, 0.5, 2.0]
 """Of a flap's contacts. At .9999, two boxes of a hand push it opposite ways with 30 kN, and throw a wrist."""
 _INSIDE: Rgb = (0.78, 0.66, 0.50)
 _PROUD_M = 0.0006
