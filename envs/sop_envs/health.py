@@ -28,9 +28,10 @@ CLOTH_PENETRATION = "cloth_penetration_m"
 OBJECT_SPEED, JOINT_SPEED = "object_speed_m_s", "joint_speed_rad_s"
 BOUNDS: Mapping[str, Bound] = {
     ARM_PENETRATION: Bound(
-        0.012,
-        "An arm that leans on the desk with a servo's whole 3.35 N m sinks in 4 to 9 mm (MuJoCo's default "
-        "softness); half as much again is more than its servos can press.",
+        0.020,
+        "The width of a fingertip: what is deeper is in the desk with all of it. A shoulder at 7.3 rad/s "
+        "brings a finger 0.36 m away down at 2.6 m/s; it travels 10 mm in the 4 ms step that finds the "
+        "contact, and 10 mm more (speed times 10 ms over e) while a critically damped contact stops it.",
     ),
     OBJECT_PENETRATION: Bound(
         0.014,
@@ -41,13 +42,15 @@ BOUNDS: Mapping[str, Bound] = {
     ),
     OBJECT_SPEED: Bound(
         3.0,
-        "A fall from the arms' highest reach, 0.45 m, ends at 3.0 m/s, and no finger is faster than about "
-        "1.2 m/s: what is faster was thrown by the solver.",
+        "A fall from the arms' highest reach, 0.45 m, ends at 3.0 m/s, and a finger that a shoulder swings "
+        "at 7.3 rad/s, 0.36 m away, has 2.6 m/s: what is faster was thrown by the solver.",
     ),
     JOINT_SPEED: Bound(
-        6.0,
-        "The jaws close at 2.3 rad/s, and obstacles that let go have thrown joints to 5; above that a joint "
-        "is faster than its servo turns unloaded.",
+        9.0,
+        "A servo's 3.35 N m and the arm's weight, at most 1.0 N m, turn a joint at 7.3 rad/s against a "
+        "damping of 0.6 N m s; stations differ in none of these. Links that brake or fold push their "
+        "neighbours: arms that swing freely from anywhere to anywhere reach 8.2. What is faster was thrown "
+        "by the solver.",
     ),
 }
 _DIVERGED = tuple(getattr(mujoco.mjtWarning, f"mjWARN_{name}") for name in ("BADQPOS", "BADQVEL", "BADQACC"))

@@ -22,7 +22,7 @@ from sop_bench.studies.health import HealthConfig, check_health, examine
 from sop_bench.studies.health_records import Scene
 
 THROWN = Scene("restock/correct", 0, 60_000_014, "train", 14, "abrupt")
-"""A can that lands on the desk with 2.3 m/s and leaves it with 7.1."""
+"""A can that an arm once knocked down: it landed with 2.3 m/s, and left with 7.1 while damping was cubic."""
 RIGID = ("restock/flat-shelf", "restock/freezer", "box/close")
 
 
@@ -55,11 +55,17 @@ def test_every_bound_has_a_limit_and_a_reason():
     assert all(bound.limit > 0 and bound.reason.endswith(".") for bound in BOUNDS.values())
 
 
+def test_every_joint_of_every_task_is_damped_in_proportion_to_its_speed(robot: SimulatedSo101):
+    for task in robot.spec.tasks:
+        robot.reset(task, 0)
+        assert not robot.situation.model.dof_dampingpoly.any(), task
+
+
 def test_a_product_in_the_table_is_a_deep_penetration_of_that_pair(robot: SimulatedSo101):
     robot.watch_health(True)
     observation = robot.reset("restock/flat-shelf", 0)
     situation = robot.situation
-    situation.data.qpos[situation.model.joint("item0").qposadr[0] + 2] -= 0.03
+    situation.data.qpos[situation.model.joint("item0").qposadr[0] + 2] -= 0.05
     situation.data.qvel[situation.model.joint("item0").dofadr[0]] = 1e-3  # awake
     robot.step(observation.commanded_rad)
     worst = robot.health().worst[OBJECT_PENETRATION]
@@ -118,10 +124,6 @@ def test_the_sheet_of_a_cloth_has_a_quantity_of_its_own(robot: SimulatedSo101):
     assert 0 < worst.value < BOUNDS[CLOTH_PENETRATION].limit
 
 
-FOUND = "docs/lessons.md, Physics: cubic damping throws products and joints; a hand presses a cloth too deep"
-
-
-@pytest.mark.xfail(strict=True, reason=FOUND)
 def test_a_product_that_lands_turning_is_not_thrown():
     health = examine(HealthConfig((THROWN.task,)), THROWN)
     assert health.worst[OBJECT_SPEED].value < BOUNDS[OBJECT_SPEED].limit
@@ -150,13 +152,25 @@ def test_no_bound_is_out_of_reach(sample: dict[str, dict]):
         assert max(found[0]["value"] for found in worst if found) > bound.limit / 4, name
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason=FOUND)
-def test_nothing_in_the_sample_is_beyond_its_bound(sample: dict[str, dict]):
-    beyond = {
+PRESSED = ("cloth/quarter", CLOTH_PENETRATION)
+
+
+def beyond(sample: dict[str, dict]) -> dict[tuple[str, str], list]:
+    """Worst episodes by task and quantity, where there are some beyond the bound."""
+    return {
         (task, name): quantity["worst"]
         for task, facts in sample.items()
         for name, quantity in facts["quantities"].items()
         if quantity["beyond"]
     }
-    assert beyond == {}
+
+
+@pytest.mark.slow
+def test_nothing_in_the_sample_is_beyond_its_bound_but_a_pressed_cloth(sample: dict[str, dict]):
+    assert beyond(sample).keys() <= {PRESSED}
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="docs/lessons.md, Physics: a hand presses a cloth too deep")
+def test_no_hand_presses_a_cloth_through_the_desk(sample: dict[str, dict]):
+    assert PRESSED not in beyond(sample)

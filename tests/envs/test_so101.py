@@ -22,7 +22,7 @@ class TestConformance(RobotConformance):
 def test_the_robot_is_found_by_its_registered_name():
     with make_robot("so101", station_seed=2) as robot:
         assert robot.spec.station["station_seed"] == 2
-        assert robot.spec.station[f"task_version.{TASK}"] == "2"
+        assert robot.spec.station[f"task_version.{TASK}"] == "3"
 
 
 def test_it_offers_an_expert_labels_and_labelled_scenes(robot):

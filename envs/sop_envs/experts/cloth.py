@@ -125,7 +125,9 @@ class FoldExpert:
         lateral, height = float(np.linalg.norm((hand.tcp_m - aim)[:2])), float(hand.tcp_m[2] - aim[2])
         closing = hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
         if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and height < 0.005)):
-            return stay(hand, JAW_CLOSED_RAD)
+            x, y, _ = hand.commanded_tcp_m
+            lower = float(aim[2] + lag_m(hand)[2])  # arms swing: this may have been the low point of a swing
+            return Move((x, y, lower), JAW_CLOSED_RAD)
         turned = abs(math.remainder(hand.jaw_yaw_rad - yaw, 2 * math.pi)) < TURNED_RAD
         ready = hand.jaw_rad > READY_JAW_RAD - 0.10
         if lateral < (ALIGNED_M if height > 0.02 else FUNNEL_M + 0.004) and turned and ready:

@@ -50,6 +50,7 @@ _JAW_TOWARDS_ROBOT_RAD = math.pi  # the left hand's jaw opens away from the lid
 class FreezerExpert(RestockExpert):
     """Moves both arms."""
 
+    carry_m = 0.104  # an arm droops by 10 mm, and the base of a product shall clear the rim by more than 3
     letting_go_rad, let_go_rad = 0.60, 0.45  # a jaw wide open would reach into the next compartment
     too_low_m, centring_m = 0.009, 0.014
 
