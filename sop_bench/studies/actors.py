@@ -40,8 +40,7 @@ class ShakyPolicy:
     A policy of one episode: its noise goes on from act to act.
 
     Args:
-        kick_rad: Standard deviation of what each step adds; that of the noise is 1.7 times as much. At 0.04 it
-            knocks things over and lets go of them, and is still about its task.
+        kick_rad: Standard deviation of what each step adds; that of the noise is 1.7 times as much.
     """
 
     version = PolicyVersion(0, SHAKY)

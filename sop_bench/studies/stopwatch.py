@@ -1,4 +1,4 @@
-"""Where the time of an episode goes: a stopwatch with parts, and wrappers that charge a robot and a policy."""
+"""Where the time of an episode goes: a stopwatch with parts, and wrappers that charge robot and policy."""
 
 from __future__ import annotations
 

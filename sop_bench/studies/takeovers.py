@@ -1,7 +1,7 @@
 """How often the expert finishes what a bad policy has begun: takeovers from states off the expert's own path.
 
-The bad policies know nothing private of a task: three random ones, and the expert with a shaking hand. They act
-in turn by episode. What ended before the takeover, or cannot be saved when it comes, is counted apart.
+The bad policies know nothing private of a task: three random ones, and the expert with a shaking hand. They
+act in turn by episode. What ended before the takeover, or cannot be saved when it comes, is counted apart.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class TakeoverRate:
 
     Attributes:
         by_policy: For each bad policy.
-        reasons: How often episodes that were taken over ended for each reason, most frequent first.
-        lost_reasons: The same of those lost before; ``"placed"`` and the like are those solved too early.
+        failures: How often takeovers failed for each reason, most frequent first.
+        lost_reasons: The same of episodes lost before; ``"placed"`` and the like are those solved too early.
     """
 
     by_policy: Mapping[str, TakeoverCount]
-    reasons: Mapping[str, int]
+    failures: Mapping[str, int]
     lost_reasons: Mapping[str, int]
 
     @property
@@ -92,7 +92,7 @@ class TakeoverRate:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with rates."""
         by_policy = {name: count.as_dict() for name, count in self.by_policy.items()}
-        reasons = {"reasons": dict(self.reasons), "lost_reasons": dict(self.lost_reasons)}
+        reasons = {"failures": dict(self.failures), "lost_reasons": dict(self.lost_reasons)}
         return {**self.total.as_dict(), **reasons, "by_policy": by_policy}
 
     @classmethod
@@ -103,10 +103,12 @@ class TakeoverRate:
             policy: TakeoverCount(**{name: count[name] for name in names})
             for policy, count in data["by_policy"].items()
         }
-        return cls(by_policy, data["reasons"], data["lost_reasons"])
+        return cls(by_policy, data["failures"], data["lost_reasons"])
 
 
-def attempt_takeover(robot_name: str, station_seed: int, request: EpisodeRequest, index: int) -> TakeoverAttempt:
+def attempt_takeover(
+    robot_name: str, station_seed: int, request: EpisodeRequest, index: int
+) -> TakeoverAttempt:
     """Episode `index`, which decides the bad policy; all else that is random follows from `request`."""
     policy = BAD_POLICIES[index % len(BAD_POLICIES)]
     robot = robot_for(robot_name, station_seed)
@@ -133,8 +135,7 @@ def summary(attempts: Sequence[TakeoverAttempt]) -> TakeoverRate:
         successes = sum(attempt.success for attempt in taken_over)
         return TakeoverCount(successes, len(taken_over), len(mine) - len(taken_over))
 
-    def reasons(taken_over: bool) -> dict[str, int]:
-        found = Counter(attempt.reason for attempt in attempts if attempt.taken_over is taken_over)
-        return dict(found.most_common())
-
-    return TakeoverRate({policy: count(policy) for policy in BAD_POLICIES}, reasons(True), reasons(False))
+    failures = Counter(attempt.reason for attempt in attempts if attempt.taken_over and not attempt.success)
+    lost = Counter(attempt.reason for attempt in attempts if not attempt.taken_over)
+    by_policy = {policy: count(policy) for policy in BAD_POLICIES}
+    return TakeoverRate(by_policy, dict(failures.most_common()), dict(lost.most_common()))

@@ -1,7 +1,8 @@
 """How fast a task runs on one core: simulated seconds for each second of the processor, in three loops.
 
-The expert without pictures, the expert with every camera rendered as often as a policy would look, and a policy
-in the loop. CPU time of one process, so that neighbours disturb little; it still depends on the machine.
+The expert without pictures, the expert with every camera rendered as often as a policy would look, and a
+policy in the loop. CPU time of one process, so that neighbours disturb little; it still depends on the
+machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A supervisor that takes over from a bad policy, once: the test of what an expert can save.
 
-The expert begins, so that takeovers happen all along an episode; then the policy is alone for some steps; then
-the expert finishes, unless it sees no way any more.
+The expert begins, so that takeovers happen all along an episode; then the policy is alone for some steps;
+then the expert finishes, unless it sees no way any more.
 """
 
 from __future__ import annotations
