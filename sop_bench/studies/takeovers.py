@@ -58,10 +58,6 @@ class TakeoverCount:
         """Successes of those taken over, with its 95 % Wilson interval."""
         return wilson(self.successes, self.taken_over)
 
-    @property
-    def episodes(self) -> int:
-        return self.taken_over + self.lost
-
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "rate": self.rate.as_dict()}
 
