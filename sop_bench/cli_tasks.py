@@ -31,7 +31,10 @@ def tasks(
     task: Annotated[str | None, typer.Argument(help="Show this one in full, not all in a table.")] = None,
     measure: Annotated[
         int | None,
-        typer.Option(min=1, help="Run expert and random policy on this many unseen instances each."),
+        typer.Option(
+            min=1,
+            help="Run expert, takeovers and random policy on this many unseen instances each, and time some.",
+        ),
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="Write a contact sheet of an expert episode of TASK (.png or .jpg).")
@@ -39,10 +42,13 @@ def tasks(
     records: Annotated[Path, typer.Option(help="Where measured rates and pictures are kept.")] = Path(
         "results/tasks"
     ),
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Policy to time; by default the shipped one of all tasks.")
+    ] = None,
     adapter: Adapter = "so101",
     workers: Workers = None,
 ) -> None:
-    """Show what each task is, and how often its expert and a random policy solve it."""
+    """Show what each task is, how often its expert and a random policy solve it, and how fast it runs."""
     from sop_bench import cli_progress as progress
     from sop_bench.fleet.engine import make_engine
     from sop_bench.robot import make_robot
@@ -62,7 +68,7 @@ def tasks(
             ):
                 for name in names:
                     config = task_rates.RatesConfig(name, adapter, measure)
-                    task_rates.measure(config, records, engine, bar)
+                    task_rates.measure(config, records, engine, bar, checkpoint)
         facts = [task_cards.gather(robot, name, records) for name in names]
     out.print(task_cards.as_table(facts) if task is None else task_cards.as_panel(facts[0]))
     if picture is not None:
@@ -136,7 +142,7 @@ def _weights(text: str) -> tuple[tuple[str, float], ...]:
 def watch(
     task: Annotated[str, typer.Argument(help="One of the robot's tasks; `sop-bench tasks` lists them.")],
     policy: Annotated[
-        str, typer.Option(help="expert, random, smooth, abrupt, or the file of a checkpoint.")
+        str, typer.Option(help="expert, random, smooth, abrupt, shaky, or the file of a checkpoint.")
     ] = "expert",
     instance: Annotated[
         int | None, typer.Option(help="Number of the scene, as in records; by default the first evaluated.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -22,9 +23,9 @@ TASK = "restock/flat-shelf"
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """Runs the command line in an empty folder as a shell would: exit code and everything printed."""
 
-    def call(*arguments: str) -> tuple[int, str]:
+    def call(*arguments: str, columns: int = 200) -> tuple[int, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(columns))
         monkeypatch.setattr(sys, "argv", ["sop-bench", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -77,18 +78,68 @@ def test_measuring_writes_a_record_with_its_manifest_and_a_picture_and_the_card_
 ):
     code, shown = run("tasks", "--adapter", "reach", "--measure", "5", "--workers", "0")
     assert code == 0
-    assert "1.00 [0.57, 1.00]" in shown
+    assert "│ 1.00 " in shown
+    assert "[0.57, 1.00]" in shown
     record = json.loads((tmp_path / "results/tasks/reach-near.json").read_text())
     assert record["expert"]["successes"] == 5
     assert record["expert"]["reasons"] == {"reached": 5}
     assert record["manifest"]["config"]["episodes"] == 5
     assert record["manifest"]["ended_wall"]
+    assert record["takeover"]["taken_over"] + record["takeover"]["lost"] == 5
+    assert set(record["speed"]) == {"expert", "expert with pictures"}
     with Image.open(tmp_path / "results/tasks/reach-far.png") as sheet:
         assert sheet.width == 6 * 288
     code, shown = run("tasks", "reach/far", "--adapter", "reach")
     assert "5 reached" in words(shown)
+    assert "taken over from a bad policy random " in words(shown)
+    assert re.search(r"expert [\d.]+, expert with pictures [\d.]+, policy - \(one core of ", words(shown))
     assert "5 unseen instances at 9 stations" in shown
     assert "results/tasks/reach-far.png" in shown
+
+
+def test_a_checkpoint_is_timed_and_named_in_the_record(run, world: ReachWorld, tmp_path: Path):
+    checkpoint = str(world.checkpoint)
+    options = ("--adapter", "reach", "--measure", "1", "--workers", "0", "--checkpoint", checkpoint)
+    code, shown = run("tasks", "reach/near", *options)
+    assert code == 0
+    assert re.search(r"with the policy: physics \d+ %, rendering \d+ %, policy \d+ %, other \d+ %", shown)
+    record = json.loads((tmp_path / "results/tasks/reach-near.json").read_text())
+    assert record["speed"]["policy"]["episodes"] == 5
+    assert record["manifest"]["files"]["policy"]["path"] == checkpoint
+
+
+def test_the_table_has_takeovers_and_real_time_factors_within_a_hundred_columns(run, world: ReachWorld):
+    run("tasks", "reach/near", "--adapter", "reach", "--measure", "2", "--workers", "0")
+    code, shown = run("tasks", "--adapter", "reach", columns=100)
+    assert code == 0
+    for part in ("takeover", "x real time", "pictures /"):
+        assert part in shown
+    assert re.search(r"│ [\d.]+ / - ", shown)
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_a_record_from_before_takeovers_and_speeds_is_still_quoted(run, world: ReachWorld, tmp_path: Path):
+    run("tasks", "reach/near", "--adapter", "reach", "--measure", "2", "--workers", "0")
+    path = tmp_path / "results/tasks/reach-near.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({name: record[name] for name in record if name not in ("takeover", "speed")}))
+    code, shown = run("tasks", "reach/near", "--adapter", "reach")
+    assert code == 0
+    assert "2 reached" in words(shown)
+    assert "takeover not measured" in words(shown)
+    assert "x real time not measured" in words(shown)
+    _, shown = run("tasks", "--adapter", "reach")
+    assert "[0.34, 1.00]" in shown
+    assert "not measured" in shown
+
+
+def test_a_checkpoint_that_does_not_exist_stops_a_measurement_before_it_starts(
+    run, world: ReachWorld, tmp_path: Path
+):
+    code, shown = run("tasks", "--adapter", "reach", "--measure", "1", "--checkpoint", "no.safetensors")
+    assert code == 2
+    assert "no.safetensors" in shown
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rates_of_another_version_are_not_quoted(run, world: ReachWorld, tmp_path: Path):
@@ -173,7 +224,7 @@ def test_an_mp4_is_written_where_there_is_an_encoder(run, world: ReachWorld, tmp
         (("watch", "restock/flatshelf"), "Did you mean 'restock/flat-shelf'?"),
         (
             ("watch", TASK, "--policy", "exprt"),
-            "allowed: expert, random, smooth, abrupt, or",
+            "allowed: expert, random, smooth, abrupt, shaky, or",
         ),
         (("watch", TASK, "--split", "tset"), "Did you mean 'test'?"),
         (("watch", TASK, "--output", "x.avi"), "allowed: .mp4, .gif"),

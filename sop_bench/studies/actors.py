@@ -1,4 +1,4 @@
-"""Who acts in an episode that somebody watches or measures: the expert, chance, or a checkpoint."""
+"""Who acts in an episode that somebody watches or measures: the expert, a bad policy, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sop_bench.robot import Observation, Robot
 from sop_bench.rollout import EXECUTE_STEPS
 from sop_bench.supervision.operator import expert_of
 
-EXPERT, RANDOM, SMOOTH, ABRUPT = "expert", "random", "smooth", "abrupt"
+EXPERT, RANDOM, SMOOTH, ABRUPT, SHAKY = "expert", "random", "smooth", "abrupt", "shaky"
 _STRESS = {SMOOTH: SmoothPolicy, ABRUPT: AbruptPolicy}
-NAMED = (EXPERT, RANDOM, *_STRESS)
+NAMED = (EXPERT, RANDOM, *_STRESS, SHAKY)
 
 
 class ExpertPolicy:
@@ -32,6 +32,29 @@ class ExpertPolicy:
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         del observation, rng
         return expert_of(self._robot).act()[None]
+
+
+class ShakyPolicy:
+    """The scripted expert with a hand that shakes in every joint, the grippers too: AR(0.8) noise.
+
+    A policy of one episode: its noise goes on from act to act.
+
+    Args:
+        kick_rad: Standard deviation of what each step adds; that of the noise is 1.7 times as much.
+    """
+
+    version = PolicyVersion(0, SHAKY)
+    cameras: tuple[str, ...] = ()
+    chunk_steps = 1
+
+    def __init__(self, robot: Robot, kick_rad: float = 0.04) -> None:
+        self._robot, self._kick_rad = robot, kick_rad
+        self._noise_rad = np.zeros(robot.spec.action_dim)
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
+        del observation
+        self._noise_rad = 0.8 * self._noise_rad + rng.normal(0, self._kick_rad, len(self._noise_rad))
+        return (expert_of(self._robot).act() + self._noise_rad).astype(np.float32)[None]
 
 
 def check_actor(name: str) -> None:
@@ -53,6 +76,8 @@ def actor(name: str, robot: Robot) -> Policy:
     check_actor(name)
     if name == EXPERT:
         return ExpertPolicy(robot)
+    if name == SHAKY:
+        return ShakyPolicy(robot)
     if name == RANDOM:
         return RandomPolicy(robot.spec)
     if name in _STRESS:
