@@ -60,8 +60,8 @@ def posttrain(
     fresh: Fresh = False,
 ) -> None:
     """Post-train one policy with one fleet: a single cell of `scale`."""
-    from sop_bench.studies import cells
     from sop_bench.studies.live import CellKey
+    from sop_bench.studies.posttrain import posttrain as run
     from sop_bench.studies.profiles import scale_study
 
     study = scale_study(
@@ -73,7 +73,7 @@ def posttrain(
     directory = output or Path(f"runs/posttrain-{profile}")
     key, count = CellKey(seed, robots), worker_count(workers)
     with interruptible(again()):
-        curve = cells.posttrain(study, key, directory, workers=count, fresh=fresh, console=out)
+        curve = run(study, key, directory, workers=count, fresh=fresh, console=out)
     out.print(curve)
     policy = directory / key.folder / "policy.safetensors"
     out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
@@ -97,7 +97,7 @@ def scale(
     fresh: Fresh = False,
 ) -> None:
     """Draw success against wall-clock for several fleet sizes, and time to target against fleet size."""
-    from sop_bench.studies import cells
+    from sop_bench.studies import scale as study_of
     from sop_bench.studies.profiles import scale_study
     from sop_bench.studies.report import as_rich
 
@@ -111,7 +111,7 @@ def scale(
     directory = output or Path(f"runs/scale-{profile}")
     count = worker_count(workers)
     with interruptible(again()):
-        summary = cells.scale(study, directory, workers=count, fresh=fresh, console=out)
+        summary = study_of.scale(study, directory, workers=count, fresh=fresh, console=out)
     _conclude(as_rich(summary), directory, "scaling")
 
 
