@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -25,6 +26,8 @@ from sop_bench.cli_common import (
     whole_numbers,
     worker_count,
 )
+
+S = TypeVar("S")  # of summaries
 
 app = typer.Typer()
 
@@ -109,10 +112,7 @@ def scale(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/scale-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = study_of.scale(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "scaling")
+    _carry_out(study_of.scale, study, directory, workers, fresh, as_rich, study_of.SCALING.figure)
 
 
 @app.command()
@@ -145,10 +145,7 @@ def compare(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/compare-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = study_of.compare(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "comparison")
+    _carry_out(study_of.compare, study, directory, workers, fresh, as_rich, study_of.COMPARISON.figure)
 
 
 @app.command("pretrain-sweep")
@@ -180,10 +177,7 @@ def pretrain_sweep(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/pretrain-sweep-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = study_of.pretrain_sweep(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "pretraining")
+    _carry_out(study_of.pretrain_sweep, study, directory, workers, fresh, as_rich, study_of.SWEEP.figure)
 
 
 def _setting(
@@ -207,8 +201,20 @@ def _setting(
     }
 
 
-def _conclude(table: Any, directory: Path, figure: str) -> None:
-    out.print(table)
+def _carry_out(
+    run: Callable[..., S],
+    study: object,
+    directory: Path,
+    workers: int | None,
+    fresh: bool,
+    as_table: Callable[[S], object],
+    figure: str,
+) -> None:
+    """Run `study` so that it can be interrupted, show what came of it, and say where it stands."""
+    count = worker_count(workers)
+    with interruptible(again()):
+        summary = run(study, directory, workers=count, fresh=fresh, console=out)
+    out.print(as_table(summary))
     out.print(f"Records, {directory}/summary.json and the figure {directory}/{figure}.png are written.")
 
 
