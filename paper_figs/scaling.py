@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from sop_bench.studies.figures import draw_scaling
-from sop_bench.studies.report import load_summary
+from sop_bench.studies.scale import load_summary
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]

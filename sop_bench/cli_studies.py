@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -25,6 +26,8 @@ from sop_bench.cli_common import (
     whole_numbers,
     worker_count,
 )
+
+S = TypeVar("S")  # of summaries
 
 app = typer.Typer()
 
@@ -60,8 +63,8 @@ def posttrain(
     fresh: Fresh = False,
 ) -> None:
     """Post-train one policy with one fleet: a single cell of `scale`."""
-    from sop_bench.studies import cells
     from sop_bench.studies.live import CellKey
+    from sop_bench.studies.posttrain import posttrain as run
     from sop_bench.studies.profiles import scale_study
 
     study = scale_study(
@@ -73,7 +76,7 @@ def posttrain(
     directory = output or Path(f"runs/posttrain-{profile}")
     key, count = CellKey(seed, robots), worker_count(workers)
     with interruptible(again()):
-        curve = cells.posttrain(study, key, directory, workers=count, fresh=fresh, console=out)
+        curve = run(study, key, directory, workers=count, fresh=fresh, console=out)
     out.print(curve)
     policy = directory / key.folder / "policy.safetensors"
     out.print(f"The last version is {policy}. Evaluate it: sop-bench eval {policy}", soft_wrap=True)
@@ -97,7 +100,7 @@ def scale(
     fresh: Fresh = False,
 ) -> None:
     """Draw success against wall-clock for several fleet sizes, and time to target against fleet size."""
-    from sop_bench.studies import cells
+    from sop_bench.studies import scale as study_of
     from sop_bench.studies.profiles import scale_study
     from sop_bench.studies.report import as_rich
 
@@ -109,10 +112,7 @@ def scale(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/scale-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = cells.scale(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "scaling")
+    _carry_out(study_of.scale, study, directory, workers, fresh, as_rich, study_of.SCALING.figure)
 
 
 @app.command()
@@ -145,10 +145,7 @@ def compare(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/compare-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = study_of.compare(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "comparison")
+    _carry_out(study_of.compare, study, directory, workers, fresh, as_rich, study_of.COMPARISON.figure)
 
 
 @app.command("pretrain-sweep")
@@ -180,10 +177,7 @@ def pretrain_sweep(
         **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
     )
     directory = output or Path(f"runs/pretrain-sweep-{profile}")
-    count = worker_count(workers)
-    with interruptible(again()):
-        summary = study_of.pretrain_sweep(study, directory, workers=count, fresh=fresh, console=out)
-    _conclude(as_rich(summary), directory, "pretraining")
+    _carry_out(study_of.pretrain_sweep, study, directory, workers, fresh, as_rich, study_of.SWEEP.figure)
 
 
 def _setting(
@@ -207,8 +201,20 @@ def _setting(
     }
 
 
-def _conclude(table: Any, directory: Path, figure: str) -> None:
-    out.print(table)
+def _carry_out(
+    run: Callable[..., S],
+    study: object,
+    directory: Path,
+    workers: int | None,
+    fresh: bool,
+    as_table: Callable[[S], object],
+    figure: str,
+) -> None:
+    """Run `study` so that it can be interrupted, show what came of it, and say where it stands."""
+    count = worker_count(workers)
+    with interruptible(again()):
+        summary = run(study, directory, workers=count, fresh=fresh, console=out)
+    out.print(as_table(summary))
     out.print(f"Records, {directory}/summary.json and the figure {directory}/{figure}.png are written.")
 
 

@@ -108,7 +108,7 @@ def test_interrupting_says_how_to_go_on_and_exits_as_shells_expect(run, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sop_bench.studies.profiles.scale_study", lambda *arguments, **options: None)
-    monkeypatch.setattr("sop_bench.studies.cells.scale", interrupted)
+    monkeypatch.setattr("sop_bench.studies.scale.scale", interrupted)
     code, shown = run("scale", "--robots", "1,2", "--fresh")
     assert code == 130
     assert "To go on: sop-bench scale --robots 1,2\n" in shown

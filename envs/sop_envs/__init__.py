@@ -19,7 +19,7 @@ TASK_NAMES = (
     "cloth/fold",
     "cloth/quarter",
 )
-"""The keys of `sop_envs.tasks.TASKS`, which this does not import: that would bring in MuJoCo."""
+"""The keys of `sop_envs.tasks.registry.TASKS`, which this does not import: that would bring in MuJoCo."""
 
 
 def gymnasium_id(task: str) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sop_bench.errors import unknown_name
 from sop_bench.robot import Observation, Outcome, Split, checked_split
 from sop_envs.robots import make_so101
-from sop_envs.tasks import TASKS
+from sop_envs.tasks.registry import TASKS
 
 
 class DmEnvView(dm_env.Environment):

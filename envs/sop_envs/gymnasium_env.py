@@ -32,7 +32,7 @@ from sop_bench.errors import unknown_name
 from sop_bench.robot import Observation, Outcome, Split, checked_split
 from sop_envs.robots import make_so101
 from sop_envs.simulated import CONTROL_HZ
-from sop_envs.tasks import TASKS
+from sop_envs.tasks.registry import TASKS
 
 _OPTIONS = ("instance", "split")
 _PICTURE = (360, 480)

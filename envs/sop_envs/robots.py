@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sop_envs.simulated import SimulatedSo101
 from sop_envs.station import draw_station
-from sop_envs.tasks import TASKS
+from sop_envs.tasks.registry import TASKS
 
 
 def make_so101(station_seed: int = 0) -> SimulatedSo101:

@@ -19,25 +19,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
-from sop_bench.episode import Episode, load_episode
+from sop_bench.episode import load_episode
 from sop_bench.errors import CorruptDataError, unknown_name
-from sop_bench.learner.features import FrameFeatures, KnownFeatures
-from sop_bench.learner.frames import FrameRows, FrameTable
+from sop_bench.learner.features import KnownFeatures
+from sop_bench.learner.frames import FrameTable
+from sop_bench.learner.inputs import PolicyInputs
 from sop_bench.learner.optimiser import LearnerConfig, Optimiser
-from sop_bench.learner.pixels import PixelCache
 from sop_bench.learner.replay import Replay
 from sop_bench.learner.sampler import OFFLINE, AdaptiveSampler, SamplerConfig, SamplerRow
 from sop_bench.learner.state import LearnerState
 from sop_bench.policy.base import PolicyVersion
-from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.checkpoint import load_checkpoint, save_update
 from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.vla import single_thread
-from sop_bench.posttrain.base import Algorithm, Selection
+from sop_bench.posttrain.base import Algorithm
 from sop_bench.posttrain.behaviour_cloning import BehaviourCloning
 from sop_bench.posttrain.hg_dagger import BalancesInterventions, HGDagger
 
@@ -103,21 +101,18 @@ class Learner:
         self._offline, self._online = BehaviourCloning(), algorithm or HGDagger()
         self._policy = load_checkpoint(checkpoint).policy
         self.base = self._policy.version
-        self._features = FrameFeatures(self._policy, demonstration_features)
+        self._inputs = PolicyInputs(self._policy, self.config.mode, demonstration_features)
         wanted = {id(parameter) for parameter in self._policy.trainable_parameters(self.config.mode)}
         self._optimiser = Optimiser(
             {name: p for name, p in self._policy.named_parameters() if id(p) in wanted}, self.config
         )
-        self._from_pixels = self.config.mode == "all"
         shape, algorithm = self._policy.config, self._online
-        self._feature_dim = 0 if self._from_pixels else shape.feature_dim
         self.replay = Replay(
             self.tasks,
-            FrameTable(self._feature_dim, shape.state_dim, shape.action_dim, self._policy.chunk_steps),
+            FrameTable(self._inputs.feature_dim, shape.state_dim, shape.action_dim, self._policy.chunk_steps),
             algorithm.intervention_share if isinstance(algorithm, BalancesInterventions) else None,
         )
         self.sampler = AdaptiveSampler(self.tasks, sampler or SamplerConfig())
-        self._pixels = PixelCache(self._policy.cameras)
 
     @property
     def learner_step(self) -> int:
@@ -144,7 +139,10 @@ class Learner:
             if episode.header.task not in self.tasks:
                 raise unknown_name("task", episode.header.task, self.tasks, f"It is that of {path}.")
             selection = algorithm.select(episode)
-            features = self._features_of(path, episode, selection, source)
+            ingested = Ingested(episode.header.episode_id, len(selection.steps))
+            if ingested.episode_id in self.replay:
+                return ingested
+            features = self._inputs.features(path, episode, selection.steps, shared=source == OFFLINE)
         except CorruptDataError as error:
             warnings.warn(f"Episode left out: {error}", RuntimeWarning, stacklevel=2)
             return Ingested(path.stem, 0, str(error))
@@ -157,14 +155,7 @@ class Learner:
             uploaded_s=uploaded_s,
             ingested_s=ingested_s,
         )
-        return Ingested(episode.header.episode_id, len(selection.steps))
-
-    def _features_of(
-        self, path: Path, episode: Episode, selection: Selection, source: int
-    ) -> NDArray[np.float16]:
-        if self._from_pixels or not len(selection.steps) or episode.header.episode_id in self.replay:
-            return np.zeros((len(selection.steps), self._feature_dim), np.float16)
-        return self._features.of(path, episode, selection.steps, shared=source == OFFLINE)
+        return ingested
 
     # ------------------------------------------------------------------------------------ training
 
@@ -196,26 +187,11 @@ class Learner:
         draw = self.sampler.draw(self.replay.counts, self.config.batch_size, rng)
         rows = self.replay.sample(draw, rng)
         frames, fresh = self.replay.take(rows, self.learner_step + 1)
-        losses = self._losses(frames, generator)
+        losses = self._inputs.losses(frames, self.replay.records, generator)
         loss = losses.mean()
         self._optimiser.step(loss)
         self.sampler.observe(draw, losses.detach().numpy())
         return loss.item(), fresh
-
-    def _losses(self, frames: FrameRows, generator: torch.Generator) -> Tensor:
-        state, commanded = torch.from_numpy(frames.state), torch.from_numpy(frames.commanded_rad)
-        chunk, valid = torch.from_numpy(frames.chunk_rad), torch.from_numpy(frames.valid)
-        if not self._from_pixels:
-            features = torch.from_numpy(frames.features)
-            return self._policy.loss(TrainingBatch(features, state, commanded, chunk, valid), generator)
-        records = self.replay.records
-        tokens = self._policy.tokenizer([records[number].instruction for number in frames.episode])
-        images = {
-            camera: torch.from_numpy(values)
-            for camera, values in self._pixels.images(frames, records).items()
-        }
-        batch = PixelBatch(images, tokens, state, commanded, chunk, valid)
-        return self._policy.loss_from_pixels(batch, generator)
 
     # ----------------------------------------------------------------------------------- publishing
 

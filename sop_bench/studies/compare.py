@@ -17,29 +17,26 @@ rounds: robots wait while a round is trained and sent, and that time is on no cl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from rich.console import Console
 
 from sop_bench.fleet.cell import CellConfig, Rounds
-from sop_bench.fleet.engine import Engine, RememberingEngine, make_engine
-from sop_bench.fleet.jobs import evaluate_job
-from sop_bench.fleet.virtual import run_cell
+from sop_bench.fleet.engine import Engine
 from sop_bench.studies import records
-from sop_bench.studies.cells import cell_config, demonstrations, effect, telling
+from sop_bench.studies.cells import cell_config, cell_runner, demonstrations, detectable
 from sop_bench.studies.compare_figure import draw_comparison
 from sop_bench.studies.compare_summary import CONTROL_ARM, ROUNDS, SOP, Comparison, summarise
 from sop_bench.studies.fleet_study import OneFleetStudy, minutes, settings
-from sop_bench.studies.live import CellKey, CellState, StudyDisplay
-from sop_bench.studies.manifest import configuration, finish_manifest, start_manifest, write_json
+from sop_bench.studies.live import CellKey
+from sop_bench.studies.manifest import configuration
 from sop_bench.studies.paper import TARGET
 from sop_bench.studies.records import CONTROL
-from sop_bench.studies.running import WORK, CellRunner, claim, run_cells
+from sop_bench.studies.running import WORK, CellRunner, Reading, claim, run_on_workers
 
 PROFILES: dict[str, dict[str, Any]] = {
     # For CI: every part runs, no number means anything.
@@ -72,11 +69,21 @@ class CompareStudy(OneFleetStudy):
 
     rounds: int = 5
 
+    command: ClassVar[str] = "compare"
+
     @property
     def cells(self) -> list[CellKey]:
         """Every arm that is run, seed by seed."""
         arms = ((CONTROL_ARM, CONTROL), (ROUNDS, self.robots), (SOP, self.robots))
         return [CellKey(seed, robots, arm) for seed, (arm, robots) in product(self.seeds, arms)]
+
+    @property
+    def order(self) -> list[CellKey]:
+        # Rounds wait for what SOP's operators were charged: SOP begins first, and the control fills the gap.
+        return sorted(self.cells, key=lambda key: ((SOP, CONTROL_ARM, ROUNDS).index(key.arm), key.seed))
+
+    def needs(self, key: CellKey) -> CellKey | None:
+        return replace(key, arm=SOP) if key.arm == ROUNDS else None
 
 
 def compare_study(
@@ -104,53 +111,18 @@ def compare(
     claim(study, directory, fresh)  # refuse before anything is computed
     console.print(
         f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes, {study.robots} robots: "
-        f"SOP, {study.rounds} rounds with its robot-hours, attention and gradient steps, and a control. With "
-        f"{study.trials} evaluation episodes an arm, success must rise by {effect(study.trials, TARGET)} "
-        f"above {TARGET:g} to be seen (power 0.8, seeds taken as alike).",
+        f"SOP, {study.rounds} rounds with its robot-hours, attention and gradient steps, and a control. "
+        + detectable(study.trials, TARGET, "an arm"),
         highlight=False,
     )
-    with make_engine(workers) as engine:
-        return run_comparison(
-            study,
-            directory,
-            _runner(study, directory, engine, console),
-            console=console,
-            concurrent_cells=max(4, 2 * workers),
-            stop=engine.close,
-        )
-
-
-def run_comparison(
-    study: CompareStudy,
-    directory: Path,
-    run_cell: CellRunner,
-    *,
-    console: Console,
-    concurrent_cells: int = 4,
-    stop: Callable[[], None] = lambda: None,
-) -> Comparison:
-    """Run every cell of `study`, then write records, summary and figure into `directory`, already claimed."""
-    manifest = start_manifest(directory, "compare", study, {"checkpoint": study.checkpoint})
-    # Rounds wait for what SOP's operators were charged: SOP begins first, and the control fills the gap.
-    order = sorted(study.cells, key=lambda key: ((SOP, CONTROL_ARM, ROUNDS).index(key.arm), key.seed))
-    with StudyDisplay(study.cells, study.duration_s, console, header="arm") as display:
-        run_cells(
-            study,
-            order,
-            directory,
-            run_cell,
-            display,
-            concurrent_cells=concurrent_cells,
-            stop=stop,
-            after=lambda key: replace(key, arm=SOP) if key.arm == ROUNDS else None,
-        )
-    cells = [(key.arm, key.seed, directory / WORK / key.folder) for key in study.cells]
-    found = records.gather(cells, directory, by="arm")
-    summary = summarise(found, tasks=study.tasks, robots=study.robots, reset_s=study.reset_s)
-    write_json(directory / "summary.json", summary.as_dict())
-    draw_comparison(summary, directory / "comparison")
-    finish_manifest(directory, manifest)
-    return summary
+    return run_on_workers(
+        study,
+        directory,
+        lambda engine: _runner(study, directory, engine, console),
+        COMPARISON,
+        workers=workers,
+        console=console,
+    )
 
 
 def rounds_cell(study: CompareStudy, key: CellKey, demos: Path, attention_s: tuple[float, ...]) -> CellConfig:
@@ -168,17 +140,14 @@ def attention_by_round(episodes: pd.DataFrame, study: CompareStudy) -> tuple[flo
 
 def _runner(study: CompareStudy, directory: Path, engine: Engine, console: Console) -> CellRunner:
     demos = demonstrations(study, engine, console)
-    evaluates_once = RememberingEngine(engine, evaluate_job)
 
-    def run(key: CellKey, folder: Path, tell: Callable[[CellState], None]) -> None:
-        if key.arm == ROUNDS:
-            sop = directory / WORK / replace(key, arm=SOP).folder / "episodes.parquet"
-            config = rounds_cell(study, key, demos, attention_by_round(pd.read_parquet(sop), study))
-        else:
-            config = cell_config(study, key, demos)
-        run_cell(config, evaluates_once, folder, telling(tell))
+    def config_of(key: CellKey) -> CellConfig:
+        if key.arm != ROUNDS:
+            return cell_config(study, key, demos)
+        sop = directory / WORK / replace(key, arm=SOP).folder / "episodes.parquet"
+        return rounds_cell(study, key, demos, attention_by_round(pd.read_parquet(sop), study))
 
-    return run
+    return cell_runner(engine, config_of)
 
 
 def load_comparison(directory: Path) -> Comparison:
@@ -193,3 +162,6 @@ def load_comparison(directory: Path) -> Comparison:
     return summarise(
         found, tasks=tuple(config["tasks"]), robots=int(config["robots"]), reset_s=float(config["reset_s"])
     )
+
+
+COMPARISON = Reading(load_comparison, draw_comparison, "comparison")

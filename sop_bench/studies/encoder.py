@@ -15,7 +15,8 @@ from sop_bench.fleet.engine import Engine
 from sop_bench.policy.checkpoint import save_checkpoint
 from sop_bench.policy.config import HEAD_FIELDS, PolicyConfig, TaskConfig
 from sop_bench.policy.perception import label_lengths, localisation, train_perception
-from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes, cached_scenes, load_scenes, request_facts
+from sop_bench.policy.scene_files import cached_scenes, load_scenes
+from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes, request_facts
 from sop_bench.policy.tokenizer import Tokenizer, split_words
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.robot import RobotSpec, Split, make_robot

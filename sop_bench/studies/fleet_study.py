@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.robot import make_robot
+from sop_bench.studies.live import CellKey
 
 SHIPPED_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "flat-shelf.safetensors"
 """The pretrained policy of the quick start; `sop-bench pretrain` made it."""
@@ -19,7 +21,7 @@ SEEDS = {"smoke": (0,), "desk": (0,), "paper": (0, 1, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetStudy:
+class FleetStudy(ABC):
     """Cells that share tasks, duration and learner, so that only what they are named for differs.
 
     Attributes:
@@ -53,6 +55,24 @@ class FleetStudy:
 
     # More seeds only add cells, and files may have moved.
     free: ClassVar[frozenset[str]] = frozenset({"seeds", "checkpoint", "demos"})
+
+    # How cells are told apart, in records and on the screen; studies of fleet sizes say otherwise.
+    by: ClassVar[str] = "arm"
+    header: ClassVar[str] = "arm"
+
+    @property
+    @abstractmethod
+    def cells(self) -> list[CellKey]:
+        """What is run, in the order in which it is shown."""
+
+    @property
+    def order(self) -> list[CellKey]:
+        """The same in the order in which it is started."""
+        return self.cells
+
+    def needs(self, key: CellKey) -> CellKey | None:
+        """The cell that must have finished before `key` begins, if any; it comes earlier in `order`."""
+        return None
 
     @property
     def duration_s(self) -> float:

@@ -38,6 +38,11 @@ class CellKey:
         return "control" if self.robots == CONTROL else f"{self.robots} robot{'s' * (self.robots > 1)}"
 
     @property
+    def name(self) -> str | int:
+        """What records tell it from the other cells of its seed by: its arm, or its fleet size."""
+        return self.arm or self.robots
+
+    @property
     def folder(self) -> str:
         # An arm may be called 1/8, which is no name of a folder.
         return f"{self.arm.replace('/', '-') or f'robots-{self.robots}'}-seed-{self.seed}"

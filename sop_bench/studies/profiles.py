@@ -30,10 +30,19 @@ class ScaleStudy(FleetStudy):
     # More fleets only add cells too, and a target only reads them.
     free: ClassVar[frozenset[str]] = FleetStudy.free | {"robots", "target"}
 
+    command: ClassVar[str] = "scale"
+    by: ClassVar[str] = "robots"
+    header: ClassVar[str] = "fleet"
+
     @property
     def cells(self) -> list[CellKey]:
         """The control and every fleet size, seed by seed."""
         return [CellKey(seed, n) for seed in self.seeds for n in (CONTROL, *sorted(self.robots))]
+
+    @property
+    def order(self) -> list[CellKey]:
+        # The largest fleets take longest: started first, they do not leave cores idle at the end.
+        return sorted(self.cells, key=lambda key: (key.seed, -key.robots))
 
     def check(self) -> None:
         if not self.robots or min(self.robots) < 1 or len(set(self.robots)) < len(self.robots):

@@ -13,38 +13,16 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from sop_bench.errors import CorruptDataError, SopBenchError
-from sop_bench.studies import compare_report, records, sweep_report
+from sop_bench.errors import SopBenchError
+from sop_bench.studies import compare_report, sweep_report
 from sop_bench.studies.compare import load_comparison
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.paper import SCALING, TARGET
 from sop_bench.studies.pretrain_sweep import load_sweep
+from sop_bench.studies.scale import load_summary
 from sop_bench.studies.stats import Interval
-from sop_bench.studies.summary import Cell, Summary, summarise
+from sop_bench.studies.summary import Cell, Summary
 from sop_bench.studies.time_to_target import TimeToTarget
-
-
-def load_summary(directory: Path, target: float | None = None) -> Summary:
-    """The summary of the records in `directory`, computed anew from them and their manifest.
-
-    Args:
-        target: Success rate to time; by default the study's own.
-
-    Raises:
-        ConfigurationError: `directory` holds no records.
-        CorruptDataError: The records or their manifest are damaged.
-    """
-    found = records.load(directory)
-    manifest = read_manifest(directory) or {}
-    try:
-        config = manifest["config"]
-        timed = float(config["target"]) if target is None else target
-        return summarise(found, target=timed, profile=str(config["profile"]))
-    except (KeyError, TypeError) as error:
-        raise CorruptDataError(
-            f"{directory}/manifest.json does not say what was run ({error!r} is missing). Restore it, or run "
-            f"the study again."
-        ) from error
 
 
 def headers(summary: Summary) -> list[str]:

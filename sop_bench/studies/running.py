@@ -1,21 +1,37 @@
-"""What all studies share while they run: cells at once on one engine, in a folder that can be resumed.
+"""How a study runs: cells at once on one engine, in a folder that can be resumed, and then its records.
 
 Each cell keeps its own journal under ``work/``, so a study that was stopped goes on where it was, and
-finished cells are not run again.
+finished cells are not run again. What a kind of study adds is its settings (a `Study`), what its cells are
+(a `CellRunner`), and how its records are read (a `Reading`)::
+
+    claim(study, directory, fresh)
+    summary = run_on_workers(study, directory, runner_on, reading, workers=2, console=console)
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from rich.console import Console
 
 from sop_bench.errors import ConfigurationError
+from sop_bench.fleet.engine import Engine, make_engine
+from sop_bench.studies import records
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
-from sop_bench.studies.manifest import plain, read_manifest, sha256
+from sop_bench.studies.manifest import (
+    finish_manifest,
+    plain,
+    read_manifest,
+    sha256,
+    start_manifest,
+    write_json,
+)
 
 WORK = "work"
 
@@ -26,14 +42,55 @@ CellRunner = Callable[[CellKey, Path, Callable[[CellState], None]], None]
 class Study(Protocol):
     """What running needs to know of a study, which is a frozen dataclass."""
 
+    command: ClassVar[str]
+    """What it is run by, and called in its manifest."""
+
     free: ClassVar[frozenset[str]]
     """Settings that may differ from what a folder holds: they only add cells or read them."""
+
+    by: ClassVar[str]
+    """The column of records that tells its cells apart."""
+
+    header: ClassVar[str]
+    """The same on the screen."""
 
     @property
     def checkpoint(self) -> Path: ...
 
     @property
     def duration_s(self) -> float: ...
+
+    @property
+    def cells(self) -> list[CellKey]: ...
+
+    @property
+    def order(self) -> list[CellKey]: ...
+
+    def needs(self, key: CellKey) -> CellKey | None: ...
+
+
+class AnySummary(Protocol):
+    """The numbers that a reader quotes."""
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+S = TypeVar("S", bound=AnySummary)
+
+
+@dataclass(frozen=True)
+class Reading(Generic[S]):
+    """What is read from the records of a kind of study, without its cells.
+
+    Attributes:
+        load: The summary of the records in a folder, computed from them and their manifest.
+        draw: Draws a summary into files of this stem.
+        figure: What these files are called.
+    """
+
+    load: Callable[[Path], S]
+    draw: Callable[[S, Path], object]
+    figure: str
 
 
 def claim(study: Study, directory: Path, fresh: bool) -> None:
@@ -70,25 +127,74 @@ def _differing(study: Study, earlier: dict[str, Any]) -> list[str]:
     return [*names, "checkpoint"] if known != sha256(study.checkpoint) else names
 
 
+@contextmanager
+def recorded(command: str, study: Study, directory: Path) -> Iterator[None]:
+    """A manifest in `directory` of what runs inside; it never says that it ended if that fails."""
+    manifest = start_manifest(directory, command, study, {"checkpoint": study.checkpoint})
+    yield
+    finish_manifest(directory, manifest)
+
+
+def run_on_workers(
+    study: Study,
+    directory: Path,
+    runner_on: Callable[[Engine], CellRunner],
+    reading: Reading[S],
+    *,
+    workers: int,
+    console: Console,
+) -> S:
+    """`run_study` with what `runner_on` makes of an engine of `workers` local processes."""
+    with make_engine(workers) as engine:
+        return run_study(
+            study,
+            directory,
+            runner_on(engine),
+            reading,
+            console=console,
+            concurrent_cells=max(4, 2 * workers),
+            stop=engine.close,
+        )
+
+
+def run_study(
+    study: Study,
+    directory: Path,
+    run_cell: CellRunner,
+    reading: Reading[S],
+    *,
+    console: Console,
+    concurrent_cells: int = 4,
+    stop: Callable[[], None] = lambda: None,
+) -> S:
+    """Run every cell of `study`, then write records, summary and figure into `directory`, already claimed.
+
+    Args:
+        concurrent_cells: Cells that run at once; more of them fill more cores and need more memory.
+        stop: Called when a cell fails or the user interrupts, to end the others soon.
+    """
+    with recorded(study.command, study, directory):
+        with StudyDisplay(study.cells, study.duration_s, console, header=study.header) as display:
+            run_cells(study, directory, run_cell, display, concurrent_cells=concurrent_cells, stop=stop)
+        cells = [(key.name, key.seed, directory / WORK / key.folder) for key in study.cells]
+        records.gather(cells, directory, by=study.by)
+        summary = reading.load(directory)
+        write_json(directory / "summary.json", summary.as_dict())
+        reading.draw(summary, directory / reading.figure)
+    return summary
+
+
 def run_cells(
     study: Study,
-    order: Sequence[CellKey],
     directory: Path,
     run_cell: CellRunner,
     display: StudyDisplay,
     *,
     concurrent_cells: int,
     stop: Callable[[], None],
-    after: Callable[[CellKey], CellKey | None] = lambda key: None,
 ) -> None:
-    """Run cells in the folders under ``directory/work``, started in `order`.
-
-    Args:
-        concurrent_cells: Cells that run at once; more of them fill more cores and need more memory.
-        stop: Called when a cell fails or the user interrupts, to end the others soon.
-        after: The cell that must have finished before this one begins, if any; it comes earlier in `order`.
-    """
-    states = dict.fromkeys(order, CellState())
+    """Run every cell of `study` in its folder under ``directory/work``; arguments as for `run_study`."""
+    states = dict.fromkeys(study.order, CellState())
     futures: dict[CellKey, Future[None]] = {}
 
     def run(key: CellKey) -> None:
@@ -96,14 +202,14 @@ def run_cells(
             states[key] = state
             display.update(key, state)
 
-        if (needed := after(key)) is not None:
+        if (needed := study.needs(key)) is not None:
             futures[needed].result()
         run_cell(key, directory / WORK / key.folder, tell)
         tell(replace(states[key], virtual_s=study.duration_s, finished=True))
 
     with ThreadPoolExecutor(max(1, concurrent_cells), thread_name_prefix="cell") as pool:
         try:
-            for key in order:
+            for key in study.order:
                 futures[key] = pool.submit(run, key)
             done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
             for future in done:

@@ -5,56 +5,63 @@ Cells (a seed and a fleet size each, and a control for each seed) run as `sop_be
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
+from sop_bench.errors import CorruptDataError
 from sop_bench.studies import records
+from sop_bench.studies.cells import detectable, plain_cells
 from sop_bench.studies.figures import draw_scaling
-from sop_bench.studies.live import StudyDisplay
-from sop_bench.studies.manifest import finish_manifest, start_manifest, write_json
+from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.profiles import ScaleStudy
-from sop_bench.studies.running import WORK, CellRunner, claim, run_cells
+from sop_bench.studies.running import Reading, claim, run_on_workers
 from sop_bench.studies.summary import Summary, summarise
 
 
-def run_scale(
-    study: ScaleStudy,
-    directory: Path,
-    run_cell: CellRunner,
-    *,
-    console: Console,
-    concurrent_cells: int = 4,
-    fresh: bool = False,
-    stop: Callable[[], None] = lambda: None,
-) -> Summary:
-    """Run every cell of `study`, then write records, summary and figure into `directory`.
-
-    Args:
-        concurrent_cells: Cells that run at once; more of them fill more cores and need more memory.
-        fresh: Delete what an earlier run left in `directory` instead of resuming it.
-        stop: Called when a cell fails or the user interrupts, to end the others soon.
+def scale(study: ScaleStudy, directory: Path, *, workers: int, fresh: bool, console: Console) -> Summary:
+    """Run `study` on `workers` processes, resuming what `directory` holds unless `fresh`.
 
     Raises:
-        ConfigurationError: `directory` holds a study with other settings.
+        ConfigurationError: `directory` holds another study.
     """
-    claim(study, directory, fresh)
-    manifest = start_manifest(directory, "scale", study, {"checkpoint": study.checkpoint})
-    with StudyDisplay(study.cells, study.duration_s, console) as display:
-        # The largest fleets take longest: started first, they do not leave cores idle at the end.
-        order = sorted(study.cells, key=lambda key: (key.seed, -key.robots))
-        run_cells(study, order, directory, run_cell, display, concurrent_cells=concurrent_cells, stop=stop)
-    summary = write_records(study, directory)
-    finish_manifest(directory, manifest)
-    return summary
+    console.print(
+        f"{len(study.cells)} cells of {study.duration_s / 60:.0f} virtual minutes. "
+        + detectable(study.trials, study.target, "a fleet"),
+        highlight=False,
+    )
+    claim(study, directory, fresh)  # refuse before anything is computed
+    return run_on_workers(
+        study,
+        directory,
+        lambda engine: plain_cells(study, engine, console),
+        SCALING,
+        workers=workers,
+        console=console,
+    )
 
 
-def write_records(study: ScaleStudy, directory: Path) -> Summary:
-    """Merge the finished cells of `study` under ``directory/work`` into records, summary and figure."""
-    cells = [(key.robots, key.seed, directory / WORK / key.folder) for key in study.cells]
-    found = records.gather(cells, directory)
-    summary = summarise(found, target=study.target, profile=study.profile)
-    write_json(directory / "summary.json", summary.as_dict())
-    draw_scaling(summary, directory / "scaling")
-    return summary
+def load_summary(directory: Path, target: float | None = None) -> Summary:
+    """The summary of the records in `directory`, computed anew from them and their manifest.
+
+    Args:
+        target: Success rate to time; by default the study's own.
+
+    Raises:
+        ConfigurationError: `directory` holds no records.
+        CorruptDataError: The records or their manifest are damaged.
+    """
+    found = records.load(directory)
+    manifest = read_manifest(directory) or {}
+    try:
+        config = manifest["config"]
+        timed = float(config["target"]) if target is None else target
+        return summarise(found, target=timed, profile=str(config["profile"]))
+    except (KeyError, TypeError) as error:
+        raise CorruptDataError(
+            f"{directory}/manifest.json does not say what was run ({error!r} is missing). Restore it, or run "
+            f"the study again."
+        ) from error
+
+
+SCALING = Reading(load_summary, draw_scaling, "scaling")

@@ -10,7 +10,7 @@ import pytest
 from absl.testing import absltest
 from dm_env import test_utils
 from sop_envs.dm_env_view import DmEnvView
-from sop_envs.tasks import TASKS
+from sop_envs.tasks.registry import TASKS
 
 from sop_bench.errors import ConfigurationError
 

@@ -12,7 +12,7 @@ import pytest
 import sop_envs
 from gymnasium.utils.env_checker import check_env
 from sop_envs.gymnasium_env import SopEnv
-from sop_envs.tasks import TASKS
+from sop_envs.tasks.registry import TASKS
 
 from sop_bench.errors import ConfigurationError
 

@@ -19,18 +19,19 @@ from rich.console import Console
 from sop_bench.errors import ConfigurationError, CorruptDataError
 from sop_bench.fleet.cell import CellConfig, Rounds
 from sop_bench.studies import compare as comparing
+from sop_bench.studies import running
 from sop_bench.studies.compare import (
     CompareStudy,
     attention_by_round,
     compare_study,
     load_comparison,
-    run_comparison,
 )
 from sop_bench.studies.compare_figure import draw_comparison
 from sop_bench.studies.compare_report import as_markdown, as_rich, differences
 from sop_bench.studies.compare_summary import ARMS, CONTROL_ARM, ROUNDS, SOP
 from sop_bench.studies.fleet_study import scopes
 from sop_bench.studies.live import CellKey
+from sop_bench.studies.running import run_study
 
 INTERVAL = {"mean", "low", "high"}
 DURATION_S = 120.0
@@ -230,9 +231,11 @@ def test_a_finished_comparison_is_not_computed_again(
             assert job.__name__ == "forget_learner_job", "everything else was computed before"
             return super().submit(job, *args)
 
-    monkeypatch.setattr(comparing, "make_engine", lambda workers: NoEngine())
+    monkeypatch.setattr(running, "make_engine", lambda workers: NoEngine())
     monkeypatch.setattr(comparing, "cell_config", with_operator(comparing.cell_config))
-    monkeypatch.setattr(comparing, "draw_comparison", lambda summary, stem: None)
+    monkeypatch.setattr(
+        comparing, "COMPARISON", replace(comparing.COMPARISON, draw=lambda summary, stem: None)
+    )
     before = json.loads((finished / "summary.json").read_text())
     again = comparing.compare(make_study(world), finished, workers=0, fresh=False, console=quiet())
     assert again.as_dict() == before
@@ -258,7 +261,7 @@ def test_rounds_begin_only_when_it_is_known_what_sop_was_charged(world: ReachWor
 
     study = make_study(world, seeds=(0, 1))
     with pytest.raises(CorruptDataError, match="no records"):
-        run_comparison(study, tmp_path, record, console=quiet(), concurrent_cells=6)
+        run_study(study, tmp_path, record, comparing.COMPARISON, console=quiet(), concurrent_cells=6)
     assert len(ended) == 6
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from sop_bench.episode import load_header
 from sop_bench.errors import ConfigurationError
 from sop_bench.policy.checkpoint import load_checkpoint
 from sop_bench.studies import pretrain_sweep as sweeping
+from sop_bench.studies import running
 from sop_bench.studies.cloning import CloningConfig
-from sop_bench.studies.pretrain_sweep import SweepStudy, load_sweep, nested_subsets, sweep_study
+from sop_bench.studies.pretrain_sweep import SweepStudy, load_sweep, sweep_study
 from sop_bench.studies.sweep_figure import draw_sweep
+from sop_bench.studies.sweep_pretraining import nested_subsets
 from sop_bench.studies.sweep_report import as_markdown, as_rich, differences
 
 FRACTIONS = ("1/8", "1/2", "full")
@@ -145,8 +148,8 @@ def test_a_finished_sweep_is_not_computed_again_and_a_stopped_one_goes_on(
             submitted.append(job.__name__)
             return super().submit(job, *args)
 
-    monkeypatch.setattr(sweeping, "make_engine", lambda workers: Watching())
-    monkeypatch.setattr(sweeping, "draw_sweep", lambda summary, stem: None)
+    monkeypatch.setattr(running, "make_engine", lambda workers: Watching())
+    monkeypatch.setattr(sweeping, "SWEEP", replace(sweeping.SWEEP, draw=lambda summary, stem: None))
     before = json.loads((finished / "summary.json").read_text())
     # As if stopped while the last evaluation of the last cell was computed.
     journal = finished / "work" / "full-seed-0" / "journal.jsonl"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,10 @@ from sop_bench.studies.figures import draw_scaling
 from sop_bench.studies.live import CellKey, CellState, StudyDisplay
 from sop_bench.studies.manifest import read_manifest
 from sop_bench.studies.profiles import ScaleStudy, scale_study
-from sop_bench.studies.report import as_markdown, as_rich, load_summary
-from sop_bench.studies.scale import run_scale
-from sop_bench.studies.summary import summarise
+from sop_bench.studies.report import as_markdown, as_rich
+from sop_bench.studies.running import CellRunner, claim, run_study
+from sop_bench.studies.scale import load_summary
+from sop_bench.studies.summary import Summary, summarise
 from tests.studies.synthetic import TIMES_S, write_cell, write_cells
 
 INTERVAL = {"mean", "low", "high"}
@@ -60,7 +62,21 @@ def console() -> Console:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take a second each, and most tests look at something else."""
-    monkeypatch.setattr(scale, "draw_scaling", lambda summary, stem: None)
+    monkeypatch.setattr(scale, "SCALING", replace(scale.SCALING, draw=lambda summary, stem: None))
+
+
+def run_scale(
+    study: ScaleStudy,
+    directory: Path,
+    run_cell: CellRunner,
+    *,
+    console: Console,
+    fresh: bool = False,
+    **how: Any,
+) -> Summary:
+    """A scaling study whose cells are not those of a fleet."""
+    claim(study, directory, fresh)
+    return run_study(study, directory, run_cell, scale.SCALING, console=console, **how)
 
 
 class WrittenCells:

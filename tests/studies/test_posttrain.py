@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.policy.checkpoint import load_checkpoint
-from sop_bench.studies import cells
+from sop_bench.studies import posttrain as posttraining
 from sop_bench.studies.live import CellKey
 from sop_bench.studies.profiles import scale_study
 
@@ -29,7 +29,9 @@ def test_post_training_leaves_the_last_version_as_a_checkpoint(world: ReachWorld
         evaluation_episodes=4,
         publish_every=25,
     )
-    cells.posttrain(study, CellKey(3, 1), tmp_path, workers=0, fresh=False, console=Console(quiet=True))
+    posttraining.posttrain(
+        study, CellKey(3, 1), tmp_path, workers=0, fresh=False, console=Console(quiet=True)
+    )
     (path,) = tmp_path.rglob("policy.safetensors")
     trained, base = load_checkpoint(path), load_checkpoint(world.checkpoint)
     assert trained.facts["posttraining"]["robots"] == 1
@@ -42,4 +44,4 @@ def test_post_training_leaves_the_last_version_as_a_checkpoint(world: ReachWorld
 
 def test_a_cell_that_has_published_nothing_has_no_policy(world: ReachWorld, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no published version"):
-        cells.save_final_policy(world.checkpoint, tmp_path, tmp_path / "policy.safetensors", {})
+        posttraining.save_final_policy(world.checkpoint, tmp_path, tmp_path / "policy.safetensors", {})
