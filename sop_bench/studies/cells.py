@@ -14,6 +14,7 @@ from sop_bench.fleet.engine import Engine, RememberingEngine
 from sop_bench.fleet.jobs import evaluate_job
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.fleet.virtual import CellProgress, run_cell
+from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.studies.demos import DemonstrationProgress
 from sop_bench.studies.evaluation import EVALUATION_SEED
 from sop_bench.studies.fleet_study import FleetStudy
@@ -59,6 +60,8 @@ def cell_config(study: FleetStudy, key: CellKey, demos: Path) -> CellConfig:
         latency=latency_profile(study.latency),
         learner_steps_per_s=study.learner_steps_per_s,
         publish_every=study.publish_every,
+        # A task of several has as many frames in a gradient step as it would have alone.
+        learner=LearnerConfig(batch_size=LearnerConfig.batch_size * len(study.tasks)),
         evaluation=EvaluationPlan(
             times_s=study.evaluation_times_s,
             seeds=tuple(range(first, first + study.evaluation_episodes)),
