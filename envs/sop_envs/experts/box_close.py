@@ -1,8 +1,9 @@
 """The scripted expert of ``box/close``: demonstrator and intervening human.
 
-It remembers nothing; the carton does. Whether a flap has been folded for good can be read off its crease: one
-that was pressed flat comes to rest at most its yield angle above that. From the creases follows which flap is
-due, and which major, shut too early, has to be opened first; how is in `sop_envs.experts.flap_moves`.
+It remembers nothing; the carton does: a crease comes to rest where the flap was pressed to, plus its yield. A
+finger at a flap presses it flat; a flap that lies low enough, if not flat, is left to the flaps that will lie
+on it, which is what a person does, and what a policy can see. From that follows which flap is due, and which
+major, shut too early, has to be opened first; how is in `sop_envs.experts.flap_moves`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sop_envs.tasks.box_close import BoxCloseSituation
 
 PRESSED_RAD = 0.02  # a flap that has been below this is folded for good
+LOW_REST_RAD = 0.60  # one that rests below this is pressed flat by what is folded over it
 SHUT_REST_RAD, SHUT_RAD = 1.50, 1.45  # a major lets minors and fingers pass if crease and flap are beyond
 WIDE_REST_RAD = 1.75  # how far one is opened
 BENT_BACK_RAD = 2.55
@@ -81,9 +83,11 @@ class BoxCloseExpert:
         return {CLOSER[LEFT]: Job(LEFT)}
 
     def folded(self, flap: int) -> bool:
-        """Has been pressed flat, and not been lifted since."""
+        """Has been pressed flat and not been lifted since, or lies low, and no finger is at it."""
         s = self._s
-        return bool(s.rest_rad[flap] <= s.carton.yield_rad[flap] + PRESSED_RAD)
+        if s.rest_rad[flap] <= s.carton.yield_rad[flap] + PRESSED_RAD:
+            return True
+        return bool(s.rest_rad[flap] < LOW_REST_RAD) and not self._moves.pressing(s.arms[CLOSER[flap]], flap)
 
     def _shut(self, flap: int) -> bool:
         """A major that is in the way of what is below it."""

@@ -29,6 +29,7 @@ LIFT_LEAD_RAD, LIFT_INWARDS_M, LIFT_BITE_M = 0.50, 0.012, 0.016
 LOW_RAD = 0.9  # a flap below this is pressed from above instead of swept from behind
 HOOK_RAD, STEEP_RAD = 1.0, 1.5  # leaning fingers get under an edge; upright ones meet one on a support
 DROOP_SHARE, DROOP_LIMIT_M = 0.8, 0.040  # of the lag in height, made up for when rising
+ABOVE_M = 0.025  # a finger this little above a flap is at work on it
 CLEAR_M, CORRIDOR_M = 0.018, 0.035  # above flaps that are passed over; how near to the way they count
 
 ASIDE_M = {NEAR: -0.028, FAR: -0.028}  # keeps the two arms apart while both fold a minor
@@ -104,6 +105,14 @@ class FlapMoves:
         q, length = float(self._s.angles_rad[flap]), self._s.carton.flap_m[flap]
         along, above = w * math.cos(q) + z * math.sin(q), z * math.cos(q) - w * math.sin(q)
         inside = -0.030 < above < 0.0 and 0.3 < along / length < 1.3
+        return inside and abs(v) < self._s.carton.half_width_m(flap)
+
+    def pressing(self, finger: Finger, flap: int) -> bool:
+        """The fingertip is on a flap, or just above it."""
+        w, v, z = self.local(finger.tip_m, flap)
+        q, length = float(self._s.angles_rad[flap]), self._s.carton.flap_m[flap]
+        along, above = w * math.cos(q) + z * math.sin(q), z * math.cos(q) - w * math.sin(q)
+        inside = -0.010 < above < ABOVE_M and 0.0 < along / length < 1.1
         return inside and abs(v) < self._s.carton.half_width_m(flap)
 
     def _gap(self, flap: int) -> tuple[float, bool]:
