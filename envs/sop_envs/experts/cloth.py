@@ -17,6 +17,7 @@ from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
 from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
 from sop_envs.hand import Hand
+from sop_envs.kinematics import ARM_LOWER_RAD, ARM_UPPER_RAD, PAN_AXIS_X_M
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
 
@@ -29,7 +30,7 @@ AIM_M = 0.020  # the open jaw comes down with the tab this far from the TCP, tow
 GRASP_M, LOWEST_TCP_M = 0.003, 0.0105  # TCP above the middle of the tab; fingertips clear the table
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
-YAW_RANGE_RAD = (0.6, 3.74)  # of the opening jaw, as far as the wrist turns on either side of the desk
+WRIST_MARGIN_RAD = 0.04
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
 SPREAD_M = 0.035
@@ -87,7 +88,8 @@ class FoldExpert:
             if other_holds and left < self._way_left_m(1 - side) - IN_STEP_M:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
-        yaw = math.atan2(-s.away[1], -s.away[0]) % (2 * math.pi)
+        yaw = hand.jaw_yaw_rad - s.seam_turn_rad(side)
+        yaw = _within_wrist(hand, hand.tcp_m, yaw)
         return Move(wanted + hand.tcp_m - position + lag_m(hand), JAW_CLOSED_RAD, yaw, stride)
 
     def _on_arch(
@@ -144,9 +146,10 @@ class FoldExpert:
         """TCP (3,) and yaw of an open jaw around a tab: across its seam, so no finger meets the cloth."""
         s = self._s
         seam = s.seam_m[tab, :2] if np.linalg.norm(s.seam_m[tab, :2]) > 0.004 else s.across
-        yaw = (math.atan2(seam[1], seam[0]) + math.pi / 2) % math.pi
-        low, high = YAW_RANGE_RAD
-        yaw = min(max(yaw + math.pi if yaw + math.pi < high else yaw, low), high)
+        # A bead turns with the hand. Gripped from the other side, its seam would point inwards in the end.
+        side = tab % 2
+        yaw = math.atan2(seam[1], seam[0]) + (math.pi / 2, -math.pi / 2)[side]
+        yaw = _within_wrist(s.hands[side], s.tab_m[tab], yaw)
         aim = s.tab_m[tab] + AIM_M * np.array([math.cos(yaw), math.sin(yaw), 0.0])
         aim[2] = max(LOWEST_TCP_M, s.tab_m[tab, 2] + GRASP_M)
         return aim, yaw
@@ -255,3 +258,15 @@ class FoldExpert:
 
 def _up(hand: Hand) -> Move:
     return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.03]), READY_JAW_RAD)
+
+
+def _within_wrist(hand: Hand, tcp_m: NDArray[np.float64], yaw_rad: float) -> float:
+    """The yaw of the jaw, as the wrist counts it, that is nearest to `yaw_rad` for a TCP there."""
+    x, y, _ = tcp_m - hand.base_m
+    ahead = math.atan2(y, x - PAN_AXIS_X_M) + math.pi / 2
+    low = ahead - ARM_UPPER_RAD[4] + WRIST_MARGIN_RAD
+    high = ahead - ARM_LOWER_RAD[4] - WRIST_MARGIN_RAD
+    beyond = (yaw_rad - low) % (2 * math.pi)
+    if low + beyond <= high:
+        return low + beyond
+    return high if low + beyond - high < math.pi - (high - low) / 2 else low
