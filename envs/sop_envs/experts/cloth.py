@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
 from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
+from sop_envs.experts.bead import LOWEST_TCP_M, grasp, within_wrist
 from sop_envs.hand import Hand
-from sop_envs.kinematics import ARM_LOWER_RAD, ARM_UPPER_RAD, PAN_AXIS_X_M
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
 
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 
 CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in the last centimetre
 HOVER_M = 0.048  # of the TCP above where it grasps
-AIM_M = 0.020  # the open jaw comes down with the tab this far from the TCP, towards the fixed finger
-GRASP_M, LOWEST_TCP_M = 0.003, 0.0105  # TCP above the middle of the tab; fingertips clear the table
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
-WRIST_MARGIN_RAD = 0.04
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
 SPREAD_M = 0.035
@@ -88,8 +85,7 @@ class FoldExpert:
             if other_holds and left < self._way_left_m(1 - side) - IN_STEP_M:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
-        yaw = hand.jaw_yaw_rad - s.seam_turn_rad(side)
-        yaw = _within_wrist(hand, hand.tcp_m, yaw)
+        yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - s.seam_turn_rad(side))
         return Move(wanted + hand.tcp_m - position + lag_m(hand), JAW_CLOSED_RAD, yaw, stride)
 
     def _on_arch(
@@ -121,7 +117,7 @@ class FoldExpert:
     def _fetch(self, side: int, tab: int) -> Move:
         """Over the tab, down around it, close."""
         s, hand = self._s, self._s.hands[side]
-        aim, yaw = self._grasp(tab)
+        aim, yaw = grasp(s, tab)
         depth, along, across = hand.seen_from(s.tab_m[tab])
         between = FIXED_FACE_M + 0.002 < along < jaw_face_m(hand.jaw_rad) - 0.002 and abs(across) < SLIPS_M
         lateral, height = float(np.linalg.norm((hand.tcp_m - aim)[:2])), float(hand.tcp_m[2] - aim[2])
@@ -141,18 +137,6 @@ class FoldExpert:
         over = aim + lag_m(hand) * (lateral < 0.03)
         over[2] += HOVER_M
         return Move(over, READY_JAW_RAD, yaw)
-
-    def _grasp(self, tab: int) -> tuple[NDArray[np.float64], float]:
-        """TCP (3,) and yaw of an open jaw around a tab: across its seam, so no finger meets the cloth."""
-        s = self._s
-        seam = s.seam_m[tab, :2] if np.linalg.norm(s.seam_m[tab, :2]) > 0.004 else s.across
-        # A bead turns with the hand. Gripped from the other side, its seam would point inwards in the end.
-        side = tab % 2
-        yaw = math.atan2(seam[1], seam[0]) + (math.pi / 2, -math.pi / 2)[side]
-        yaw = _within_wrist(s.hands[side], s.tab_m[tab], yaw)
-        aim = s.tab_m[tab] + AIM_M * np.array([math.cos(yaw), math.sin(yaw), 0.0])
-        aim[2] = max(LOWEST_TCP_M, s.tab_m[tab, 2] + GRASP_M)
-        return aim, yaw
 
     # ------------------------------------------------------------------------------------------ spreading
 
@@ -228,7 +212,7 @@ class FoldExpert:
                     return "drop"
                 if self._way_left_m(side) < 0.75 * s.span_m:
                     return "short fold"
-                aim, _ = self._grasp(2 + side)
+                aim, _ = grasp(s, 2 + side)
                 lateral = float(np.linalg.norm((hand.tcp_m - aim)[:2]))
                 if hand.commanded_jaw_rad > 0.2 and hand.tcp_m[2] < 0.030 and lateral > 0.025:
                     return "misaligned descent"
@@ -251,7 +235,7 @@ class FoldExpert:
             elif self._placed(side):
                 total += 0.8 + 0.2 * min(1.0, float(hand.tcp_m[2]) / 0.07)
             else:
-                reach = float(np.linalg.norm(hand.tcp_m - self._grasp(2 + side)[0]))
+                reach = float(np.linalg.norm(hand.tcp_m - grasp(s, 2 + side)[0]))
                 total += 0.15 * max(0.0, 1 - reach / 0.30)
         return total / 2
 
@@ -259,14 +243,3 @@ class FoldExpert:
 def _up(hand: Hand) -> Move:
     return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.03]), READY_JAW_RAD)
 
-
-def _within_wrist(hand: Hand, tcp_m: NDArray[np.float64], yaw_rad: float) -> float:
-    """The yaw of the jaw, as the wrist counts it, that is nearest to `yaw_rad` for a TCP there."""
-    x, y, _ = tcp_m - hand.base_m
-    ahead = math.atan2(y, x - PAN_AXIS_X_M) + math.pi / 2
-    low = ahead - ARM_UPPER_RAD[4] + WRIST_MARGIN_RAD
-    high = ahead - ARM_LOWER_RAD[4] - WRIST_MARGIN_RAD
-    beyond = (yaw_rad - low) % (2 * math.pi)
-    if low + beyond <= high:
-        return low + beyond
-    return high if low + beyond - high < math.pi - (high - low) / 2 else low
