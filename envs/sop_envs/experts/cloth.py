@@ -36,6 +36,7 @@ TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to whi
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
 CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
+ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
 
@@ -52,10 +53,10 @@ class FoldExpert:
     # --------------------------------------------------------------------------------------------- acting
 
     def act(self) -> NDArray[np.float32]:
-        places = self._places_to_spread()
+        due = self._spread if self._to_spread() else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += FOLDING.towards(hand, self._due(side) if places is None else self._spread(side, places))
+            joints += FOLDING.towards(hand, due(side))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:
@@ -140,23 +141,30 @@ class FoldExpert:
 
     # ------------------------------------------------------------------------------------------ spreading
 
-    def _places_to_spread(self) -> NDArray[np.float64] | None:
-        """(4, 2): where the tabs belong if the near half must be spread first; None if it is flat enough."""
+    def _to_spread(self) -> bool:
+        """Whether the cloth must be spread where it lay before it can be folded: crumpled, or gone astray."""
         s = self._s
-        if s.folded or s.lying_fit(slice(0, s.cloth.rows // 2))[1] < CROOKED_M:
-            return None
-        return s.lying_fit(slice(None))[0]
+        if s.folded:
+            return False
+        astray = np.linalg.norm(s.tab_m[:2, :2] - s.start_m[:2], axis=1).max() > ASTRAY_M
+        return bool(astray) or s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
 
-    def _spread(self, side: int, places_m: NDArray[np.float64]) -> Move:
+    def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]
-        for tab in (side, 2 + side):
-            aside = float(np.linalg.norm(places_m[tab] - s.tab_m[tab, :2]))
+        for tab in self._leading(side):
+            aside = float(np.linalg.norm(s.start_m[tab] - s.tab_m[tab, :2]))
             lies = s.tab_m[tab, 2] < TOUCHDOWN_M or s.hands[side].tcp_m[2] < LOWEST_TCP_M - 0.001
             if held == tab and not (aside < DRIFTED_M and lies):
-                return self._bring(side, tab, places_m[tab])
+                return self._bring(side, tab, s.start_m[tab])
             if held is None and aside > ASIDE_M and s.within_reach(tab):
                 return self._fetch(side, tab)
         return self._leave(side)
+
+    def _leading(self, side: int) -> tuple[int, int]:
+        """Both tabs of a side, first the one that pulls the cloth after it; the other would push it."""
+        s, near, far = self._s, side, 2 + side
+        way = s.start_m[[near, far]].sum(0) - s.tab_m[[near, far], :2].sum(0)
+        return (far, near) if way @ (s.tab_m[far, :2] - s.tab_m[near, :2]) > 0 else (near, far)
 
     def _bring(self, side: int, tab: int, place_m: NDArray[np.float64]) -> Move:
         """Pull a held tab to where it lay, and lay it down."""
@@ -193,7 +201,7 @@ class FoldExpert:
 
     def _hazard(self) -> str:
         s = self._s
-        if self._places_to_spread() is not None:
+        if self._to_spread():
             return "crumpled"
         holds = [s.held[side] == 2 + side for side in (0, 1)]
         done = [self._placed(side) for side in (0, 1)]

@@ -77,6 +77,7 @@ class FoldSituation:
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_flex(model, self.data)  # without it the first image shows no cloth
         self.measure()
+        self.start_m = self.tab_m[:, :2].copy()  # where the tabs lay, (4, 2)
         for side, grips in enumerate(layout.gripping):
             if grips:  # in a still no physics has run, so there are no contacts to tell
                 self.held[side] = 2 + side
