@@ -37,6 +37,8 @@ ARRIVED_M, DRIFTED_M = 0.006, 0.009
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
 CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
 ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
+NEAREST_M, FARTHEST_M = 0.100, 0.365  # near tabs from the robot's edge; far tabs from the base of their arm
+NEARLY_M = 0.040  # a fold this near its end is finished where it is
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
 
@@ -72,6 +74,7 @@ class FoldExpert:
         s, hand, far = self._s, self._s.hands[side], 2 + side
         position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._way_left_m(side)
         pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
+        pressing |= hand.commanded_tcp_m[2] < FOLDING.lowest_m + 0.001
         if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (pressing and position[2] < CLEAR_M)):
             return unclench(hand, READY_JAW_RAD)
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
@@ -118,6 +121,8 @@ class FoldExpert:
     def _fetch(self, side: int, tab: int) -> Move:
         """Over the tab, down around it, close."""
         s, hand = self._s, self._s.hands[side]
+        if s.touched[side] - {tab} and hand.commanded_jaw_rad < JAW_CLOSED_RAD + 0.05:
+            return unclench(hand, READY_JAW_RAD)  # another tab is between the fingers, too
         aim, yaw = grasp(s, tab)
         depth, along, across = hand.seen_from(s.tab_m[tab])
         between = FIXED_FACE_M + 0.002 < along < jaw_face_m(hand.jaw_rad) - 0.002 and abs(across) < SLIPS_M
@@ -146,8 +151,21 @@ class FoldExpert:
         s = self._s
         if s.folded:
             return False
-        astray = np.linalg.norm(s.tab_m[:2, :2] - s.start_m[:2], axis=1).max() > ASTRAY_M
-        return bool(astray) or s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
+        if self._astray():
+            return True
+        return s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
+
+    def _astray(self) -> bool:
+        """Lies where hands cannot fold it: too near, too far off, or just too far from where it lay."""
+        s = self._s
+        if s.tab_m[:2, 0].min() < NEAREST_M:
+            return True
+        if max(self._way_left_m(side) for side in (0, 1)) < NEARLY_M:
+            return False
+        bases = np.array([hand.base_m[:2] for hand in s.hands])
+        far_off = np.linalg.norm(s.tab_m[2:, :2] - bases, axis=1).max() > FARTHEST_M
+        moved = np.linalg.norm(s.tab_m[:2, :2] - s.start_m[:2], axis=1).max() > ASTRAY_M
+        return bool(far_off or moved)
 
     def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]
