@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs.hand import Hand
-from sop_envs.kinematics import ARM_LOWER_RAD, ARM_UPPER_RAD, PAN_AXIS_X_M
+from sop_envs.kinematics import ARM_LOWER_RAD, ARM_UPPER_RAD, PAN_AXIS_X_M, steepest
+from sop_envs.so101 import FIXED_FACE_M
 
 if TYPE_CHECKING:
     from sop_envs.tasks.cloth_fold import FoldSituation
@@ -24,6 +25,7 @@ FIXED_FINGER_M, OPEN_JAW_M, CLOSING_JAW_M = -0.022, 0.042, 0.026  # from the tab
 CLEAR_OF_CLOTH_M, CLEAR_OF_TABS_M = 0.016, 0.020  # of the middle of a finger
 TURNS_RAD = (0.0, -0.4, 0.4, -0.8, 0.8)  # from across the seam, the best first
 TURN_COST_M, FLIP_COST_M = 0.003, 0.005  # in clearance: per rad, and for the wrong side
+OVER_M, OUT_OF_REACH_M, TOLERABLE_M = 0.048, 0.030, 0.002
 SAMPLES = 3  # of the cloth, per edge of its mesh
 
 
@@ -43,11 +45,29 @@ def grasp(situation: FoldSituation, tab: int) -> tuple[NDArray[np.float64], floa
                 continue
             cost = TURN_COST_M * abs(turn) + FLIP_COST_M * (flip > 0)
             cost += _blocked_m(s.tab_m[tab, :2], possible, cloth, tabs)
+            cost += _stretched_m(hand, s.tab_m[tab], possible)
             if cost < least - 1e-9:
                 yaw, least = possible, cost
-    aim = s.tab_m[tab] + AIM_M * np.array([math.cos(yaw), math.sin(yaw), 0.0])
-    aim[2] = max(LOWEST_TCP_M, s.tab_m[tab, 2] + GRASP_M)
-    return aim, yaw
+    return _aim_m(s.tab_m[tab], yaw), yaw
+
+
+def _aim_m(tab_m: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
+    aim = tab_m + AIM_M * np.array([math.cos(yaw_rad), math.sin(yaw_rad), 0.0])
+    aim[2] = max(LOWEST_TCP_M, tab_m[2] + GRASP_M)
+    return aim
+
+
+def _stretched_m(hand: Hand, tab_m: NDArray[np.float64], yaw_rad: float) -> float:
+    """What the arm's pose costs there, in clearance.
+
+    An arm stretched far out tilts its hand, and the fixed finger gets under the TCP if the jaw opens outwards.
+    """
+    x, y, z = _aim_m(tab_m, yaw_rad) - hand.base_m
+    joints, above = steepest(x, y, z), steepest(x, y, z + OVER_M)
+    if joints is None or above is None:
+        return OUT_OF_REACH_M
+    tilt, outwards = math.pi / 2 - sum(joints[1:]), math.cos(yaw_rad - joints[0])
+    return max(0.0, -FIXED_FACE_M * math.sin(tilt) * outwards - TOLERABLE_M)
 
 
 def _blocked_m(

@@ -28,6 +28,7 @@ CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in 
 HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
+FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
 SPREAD_M = 0.035
@@ -90,6 +91,8 @@ class FoldExpert:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
         yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - s.seam_turn_rad(side))
+        if position[2] < 0.020:  # the hand turns in the air
+            yaw = None
         return Move(wanted + hand.tcp_m - position + lag_m(hand), JAW_CLOSED_RAD, yaw, stride)
 
     def _on_arch(
@@ -112,7 +115,8 @@ class FoldExpert:
         """Open, straight up, home."""
         s, hand = self._s, self._s.hands[side]
         gap = float(np.linalg.norm(s.tab_m - hand.grip_m(2 * TAB_RADIUS_M), axis=1).min())
-        if hand.tcp_m[2] < 0.05 and gap < 0.04 and hand.jaw_rad < READY_JAW_RAD - 0.15:
+        opening = hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
+        if hand.tcp_m[2] < 0.05 and gap < 0.04 and opening and hand.jaw_rad < READY_JAW_RAD - 0.15:
             return unclench(hand, READY_JAW_RAD)
         if hand.tcp_m[2] < 0.06:
             return _up(hand)
