@@ -25,7 +25,8 @@ FIXED_FINGER_M, OPEN_JAW_M, CLOSING_JAW_M = -0.022, 0.042, 0.026  # from the tab
 CLEAR_OF_CLOTH_M, CLEAR_OF_TABS_M = 0.016, 0.020  # of the middle of a finger
 TURNS_RAD = (0.0, -0.4, 0.4, -0.8, 0.8)  # from across the seam, the best first
 TURN_COST_M, FLIP_COST_M = 0.003, 0.005  # in clearance: per rad, and for the wrong side
-OVER_M, OUT_OF_REACH_M, TOLERABLE_M = 0.048, 0.030, 0.002
+OVER_M, OUT_OF_REACH_M, TOLERABLE_M = 0.048, 0.030, 0.001
+TILT_COST = 2.0
 SAMPLES = 3  # of the cloth, per edge of its mesh
 
 
@@ -67,7 +68,7 @@ def _stretched_m(hand: Hand, tab_m: NDArray[np.float64], yaw_rad: float) -> floa
     if joints is None or above is None:
         return OUT_OF_REACH_M
     tilt, outwards = math.pi / 2 - sum(joints[1:]), math.cos(yaw_rad - joints[0])
-    return max(0.0, -FIXED_FACE_M * math.sin(tilt) * outwards - TOLERABLE_M)
+    return TILT_COST * max(0.0, -FIXED_FACE_M * math.sin(tilt) * outwards - TOLERABLE_M)
 
 
 def _blocked_m(

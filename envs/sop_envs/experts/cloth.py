@@ -28,6 +28,8 @@ CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in 
 HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
+BENT_BACK_RAD, UNBEND_RAD = 2.1, 0.15  # pitch of a hand that points back to its base; a step out of there
+PRESSED_TCP_M = 0.018
 FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
@@ -59,7 +61,7 @@ class FoldExpert:
         due = self._spread if self._to_spread() else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += FOLDING.towards(hand, due(side))
+            joints += _unfolded(hand) or FOLDING.towards(hand, due(side))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:
@@ -67,15 +69,14 @@ class FoldExpert:
         if s.held[side] == far:
             return self._carry(side)
         if s.held[side] is not None or self._placed(side):
-            return self._leave(side)
+            return self._press(side) or self._leave(side)
         return self._fetch(side, far)
 
     def _carry(self, side: int) -> Move:
         """In an arch to the near corner, lay down, open."""
         s, hand, far = self._s, self._s.hands[side], 2 + side
         position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._way_left_m(side)
-        pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
-        pressing |= hand.commanded_tcp_m[2] < FOLDING.lowest_m + 0.001
+        pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or _pressing(hand)
         if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (pressing and position[2] < CLEAR_M)):
             return unclench(hand, READY_JAW_RAD)
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
@@ -115,12 +116,25 @@ class FoldExpert:
         """Open, straight up, home."""
         s, hand = self._s, self._s.hands[side]
         gap = float(np.linalg.norm(s.tab_m - hand.grip_m(2 * TAB_RADIUS_M), axis=1).min())
-        opening = hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
-        if hand.tcp_m[2] < 0.05 and gap < 0.04 and opening and hand.jaw_rad < READY_JAW_RAD - 0.15:
+        if hand.tcp_m[2] < 0.05 and gap < 0.04 and _opening(hand) and hand.jaw_rad < READY_JAW_RAD - 0.15:
             return unclench(hand, READY_JAW_RAD)
         if hand.tcp_m[2] < 0.06:
             return _up(hand)
         return Move(np.array(HOME_TCP_M[hand.side]), READY_JAW_RAD, HOME_YAW_RAD)
+
+    def _press(self, side: int) -> Move | None:
+        """Closed fingers push down what stands up between corners that lie where they should."""
+        s, hand = self._s, self._s.hands[side]
+        if s.held != [None, None] or s.top_m < s.flat_enough_m or not self._placed(0) or not self._placed(1):
+            return None
+        highest = s.vertices_m.reshape(-1, 3)[int(s.vertices_m[..., 2].argmax())]
+        nearer = int(np.argmin([np.linalg.norm(h.base_m[:2] - highest[:2]) for h in s.hands]))
+        if side != nearer or hand.tcp_m[2] < 0.05 and hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
+            return None
+        over = hand.tcp_m + highest - hand.grip_m(0.0)
+        aside = float(np.linalg.norm((over - hand.tcp_m)[:2]))
+        over[2] = PRESSED_TCP_M if aside < 0.015 else s.top_m + HOVER_M
+        return Move(over + lag_m(hand), JAW_CLOSED_RAD)
 
     def _fetch(self, side: int, tab: int) -> Move:
         """Over the tab, down around it, close."""
@@ -132,7 +146,8 @@ class FoldExpert:
         between = FIXED_FACE_M + 0.002 < along < jaw_face_m(hand.jaw_rad) - 0.002 and abs(across) < SLIPS_M
         lateral, height = float(np.linalg.norm((hand.tcp_m - aim)[:2])), float(hand.tcp_m[2] - aim[2])
         closing = hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
-        if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and height < 0.005)):
+        low = height < (0.010 if _pressing(hand) else 0.005)
+        if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and low)):
             x, y, _ = hand.commanded_tcp_m
             lower = float(aim[2] + lag_m(hand)[2])  # arms swing: this may have been the low point of a swing
             return Move((x, y, lower), JAW_CLOSED_RAD)
@@ -140,9 +155,9 @@ class FoldExpert:
         ready = hand.jaw_rad > READY_JAW_RAD - 0.10
         if lateral < (ALIGNED_M if height > 0.02 else FUNNEL_M + 0.004) and turned and ready:
             return Move(aim + lag_m(hand), READY_JAW_RAD, yaw)
-        if not ready and height < 0.035:
+        if not ready and height < 0.035 and _opening(hand):
             return unclench(hand, READY_JAW_RAD)
-        if lateral > 0.012 and height < HOVER_M - 0.013:
+        if (lateral > 0.012 or not ready) and height < HOVER_M - 0.013:
             return _up(hand)
         over = aim + lag_m(hand) * (lateral < 0.03)
         over[2] += HOVER_M
@@ -273,3 +288,21 @@ class FoldExpert:
 def _up(hand: Hand) -> Move:
     return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.03]), READY_JAW_RAD)
 
+
+def _opening(hand: Hand) -> bool:
+    """A jaw told to open may still do so; one that something keeps from it is lifted."""
+    return hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
+
+
+def _pressing(hand: Hand) -> bool:
+    """On something: it does not get down to where it is told to be."""
+    lowest = hand.commanded_tcp_m[2] < FOLDING.lowest_m + 0.001
+    return lowest or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
+
+
+def _unfolded(hand: Hand) -> list[float] | None:
+    """A hand bent back under its arm is first turned out: pulled straight up, it jams against the desk."""
+    pan, lift, elbow, wrist, roll = hand.arm_rad
+    if lift + elbow + wrist < BENT_BACK_RAD:
+        return None
+    return [pan, lift - UNBEND_RAD, elbow, wrist - 2 * UNBEND_RAD, roll, hand.commanded_jaw_rad]
