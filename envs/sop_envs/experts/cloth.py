@@ -28,7 +28,7 @@ CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in 
 HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
-BENT_BACK_RAD, UNBEND_RAD = 2.1, 0.15  # pitch of a hand that points back to its base; a step out of there
+BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
 PRESSED_TCP_M = 0.018
 FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
@@ -61,7 +61,7 @@ class FoldExpert:
         due = self._spread if self._to_spread() else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += _unfolded(hand) or FOLDING.towards(hand, due(side))
+            joints += _flat_if_bent_back(hand, FOLDING.towards(hand, due(side)))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:
@@ -133,7 +133,7 @@ class FoldExpert:
             return None
         over = hand.tcp_m + highest - hand.grip_m(0.0)
         aside = float(np.linalg.norm((over - hand.tcp_m)[:2]))
-        over[2] = PRESSED_TCP_M if aside < 0.015 else s.top_m + HOVER_M
+        over[2] = PRESSED_TCP_M if aside < (0.005 if hand.tcp_m[2] > s.top_m + 0.02 else 0.020) else s.top_m + HOVER_M
         return Move(over + lag_m(hand), JAW_CLOSED_RAD)
 
     def _fetch(self, side: int, tab: int) -> Move:
@@ -300,9 +300,8 @@ def _pressing(hand: Hand) -> bool:
     return lowest or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
 
 
-def _unfolded(hand: Hand) -> list[float] | None:
-    """A hand bent back under its arm is first turned out: pulled straight up, it jams against the desk."""
-    pan, lift, elbow, wrist, roll = hand.arm_rad
-    if lift + elbow + wrist < BENT_BACK_RAD:
-        return None
-    return [pan, lift - UNBEND_RAD, elbow, wrist - 2 * UNBEND_RAD, roll, hand.commanded_jaw_rad]
+def _flat_if_bent_back(hand: Hand, joints_rad: list[float]) -> list[float]:
+    """A hand bent back under its arm is rolled flat: on edge, its finger props itself against the desk."""
+    if sum(hand.arm_rad[1:4]) < BENT_BACK_RAD:
+        return joints_rad
+    return [*joints_rad[:4], 0.0, joints_rad[5]]
