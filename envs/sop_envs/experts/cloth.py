@@ -42,6 +42,7 @@ CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is 
 ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
 NEAREST_M, FARTHEST_M = 0.100, 0.365  # near tabs from the robot's edge; far tabs from the base of their arm
 NEARLY_M = 0.040  # a fold this near its end is finished where it is
+NARROW, STRETCHED_M = 0.88, 0.030  # width of a rumpled row, in full ones; far tabs as good as where they lay
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
 
@@ -170,7 +171,7 @@ class FoldExpert:
         s = self._s
         if s.folded:
             return False
-        if self._astray():
+        if self._astray() or self._rumpled():
             return True
         return s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
 
@@ -185,6 +186,12 @@ class FoldExpert:
         far_off = np.linalg.norm(s.tab_m[2:, :2] - bases, axis=1).max() > FARTHEST_M
         moved = np.linalg.norm(s.tab_m[:2, :2] - s.start_m[:2], axis=1).max() > ASTRAY_M
         return bool(far_off or moved)
+
+    def _rumpled(self) -> bool:
+        """Folded as it is, it would bulge; stretched between its far tabs, it gets smooth."""
+        s = self._s
+        aside = np.linalg.norm(s.tab_m[2:, :2] - s.start_m[2:], axis=1).max()
+        return bool(aside > STRETCHED_M) and s.narrowest < NARROW
 
     def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]

@@ -133,6 +133,16 @@ class FoldSituation:
         """Height of the highest vertex."""
         return float(self.vertices_m[..., 2].max())
 
+    @property
+    def narrowest(self) -> float:
+        """Width of the narrowest row, as a share of what it is when the cloth lies flat."""
+        (_, left), (_, right) = self.layout.corners[:2]
+        widths = [
+            np.linalg.norm(points[:, left] - points[:, right], axis=1)
+            for points in (self.vertices_m, self.layout.lying_m)
+        ]
+        return float((widths[0] / widths[1]).min())
+
     def tab_goal_m(self, side: int) -> NDArray[np.float64]:
         """Where the far tab of a side has to be for its corner to lie on the near one (3,)."""
         nominal = FAR_TAB_M * (self.across, -self.across)[side]
