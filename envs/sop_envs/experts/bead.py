@@ -61,7 +61,7 @@ def _aim_m(tab_m: NDArray[np.float64], yaw_rad: float) -> NDArray[np.float64]:
 def _stretched_m(hand: Hand, tab_m: NDArray[np.float64], yaw_rad: float) -> float:
     """What the arm's pose costs there, in clearance.
 
-    An arm stretched far out tilts its hand, and the fixed finger gets under the TCP if the jaw opens outwards.
+    An arm stretched far out tilts its hand: the fixed finger gets under the TCP if the jaw opens outwards.
     """
     x, y, z = _aim_m(tab_m, yaw_rad) - hand.base_m
     joints, above = steepest(x, y, z), steepest(x, y, z + OVER_M)

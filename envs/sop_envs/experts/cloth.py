@@ -17,6 +17,7 @@ from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
 from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
 from sop_envs.experts.bead import LOWEST_TCP_M, grasp, within_wrist
+from sop_envs.experts.lying import leading, must_be_spread
 from sop_envs.hand import Hand
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
@@ -29,7 +30,6 @@ HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD = 0.20
 BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
-PRESSED_TCP_M = 0.018
 FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
@@ -38,11 +38,6 @@ WAIT_M = 0.030
 TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to which it is pushed
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
-CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
-ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
-NEAREST_M, FARTHEST_M = 0.100, 0.365  # near tabs from the robot's edge; far tabs from the base of their arm
-NEARLY_M = 0.040  # a fold this near its end is finished where it is
-NARROW, STRETCHED_M = 0.88, 0.030  # width of a rumpled row, in full ones; far tabs as good as where they lay
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
 
@@ -59,7 +54,7 @@ class FoldExpert:
     # --------------------------------------------------------------------------------------------- acting
 
     def act(self) -> NDArray[np.float32]:
-        due = self._spread if self._to_spread() else self._due
+        due = self._spread if must_be_spread(self._s) else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
             joints += _flat_if_bent_back(hand, FOLDING.towards(hand, due(side)))
@@ -70,13 +65,13 @@ class FoldExpert:
         if s.held[side] == far:
             return self._carry(side)
         if s.held[side] is not None or self._placed(side):
-            return self._press(side) or self._leave(side)
+            return self._leave(side)
         return self._fetch(side, far)
 
     def _carry(self, side: int) -> Move:
         """In an arch to the near corner, lay down, open."""
         s, hand, far = self._s, self._s.hands[side], 2 + side
-        position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._way_left_m(side)
+        position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._s.way_left_m(side)
         pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or _pressing(hand)
         if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (pressing and position[2] < CLEAR_M)):
             return unclench(hand, READY_JAW_RAD)
@@ -89,7 +84,7 @@ class FoldExpert:
             other_holds = s.held[1 - side] == 3 - side
             if not other_holds and not self._placed(1 - side):
                 return self._wait(hand, position)
-            if other_holds and left < self._way_left_m(1 - side) - IN_STEP_M:
+            if other_holds and left < self._s.way_left_m(1 - side) - IN_STEP_M:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
         yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - s.seam_turn_rad(side))
@@ -123,20 +118,6 @@ class FoldExpert:
             return _up(hand)
         return Move(np.array(HOME_TCP_M[hand.side]), READY_JAW_RAD, HOME_YAW_RAD)
 
-    def _press(self, side: int) -> Move | None:
-        """Closed fingers push down what stands up between corners that lie where they should."""
-        s, hand = self._s, self._s.hands[side]
-        if s.held != [None, None] or s.top_m < s.flat_enough_m or not self._placed(0) or not self._placed(1):
-            return None
-        highest = s.vertices_m.reshape(-1, 3)[int(s.vertices_m[..., 2].argmax())]
-        nearer = int(np.argmin([np.linalg.norm(h.base_m[:2] - highest[:2]) for h in s.hands]))
-        if side != nearer or hand.tcp_m[2] < 0.05 and hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
-            return None
-        over = hand.tcp_m + highest - hand.grip_m(0.0)
-        aside = float(np.linalg.norm((over - hand.tcp_m)[:2]))
-        over[2] = PRESSED_TCP_M if aside < (0.005 if hand.tcp_m[2] > s.top_m + 0.02 else 0.020) else s.top_m + HOVER_M
-        return Move(over + lag_m(hand), JAW_CLOSED_RAD)
-
     def _fetch(self, side: int, tab: int) -> Move:
         """Over the tab, down around it, close."""
         s, hand = self._s, self._s.hands[side]
@@ -166,36 +147,9 @@ class FoldExpert:
 
     # ------------------------------------------------------------------------------------------ spreading
 
-    def _to_spread(self) -> bool:
-        """Whether the cloth must be spread where it lay before it can be folded: crumpled, or gone astray."""
-        s = self._s
-        if s.folded:
-            return False
-        if self._astray() or self._rumpled():
-            return True
-        return s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
-
-    def _astray(self) -> bool:
-        """Lies where hands cannot fold it: too near, too far off, or just too far from where it lay."""
-        s = self._s
-        if s.tab_m[:2, 0].min() < NEAREST_M:
-            return True
-        if max(self._way_left_m(side) for side in (0, 1)) < NEARLY_M:
-            return False
-        bases = np.array([hand.base_m[:2] for hand in s.hands])
-        far_off = np.linalg.norm(s.tab_m[2:, :2] - bases, axis=1).max() > FARTHEST_M
-        moved = np.linalg.norm(s.tab_m[:2, :2] - s.start_m[:2], axis=1).max() > ASTRAY_M
-        return bool(far_off or moved)
-
-    def _rumpled(self) -> bool:
-        """Folded as it is, it would bulge; stretched between its far tabs, it gets smooth."""
-        s = self._s
-        aside = np.linalg.norm(s.tab_m[2:, :2] - s.start_m[2:], axis=1).max()
-        return bool(aside > STRETCHED_M) and s.narrowest < NARROW
-
     def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]
-        for tab in self._leading(side):
+        for tab in leading(s, side):
             aside = float(np.linalg.norm(s.start_m[tab] - s.tab_m[tab, :2]))
             lies = s.tab_m[tab, 2] < TOUCHDOWN_M or s.hands[side].tcp_m[2] < LOWEST_TCP_M - 0.001
             if held == tab and not (aside < DRIFTED_M and lies):
@@ -203,12 +157,6 @@ class FoldExpert:
             if held is None and aside > ASIDE_M and s.within_reach(tab):
                 return self._fetch(side, tab)
         return self._leave(side)
-
-    def _leading(self, side: int) -> tuple[int, int]:
-        """Both tabs of a side, first the one that pulls the cloth after it; the other would push it."""
-        s, near, far = self._s, side, 2 + side
-        way = s.start_m[[near, far]].sum(0) - s.tab_m[[near, far], :2].sum(0)
-        return (far, near) if way @ (s.tab_m[far, :2] - s.tab_m[near, :2]) > 0 else (near, far)
 
     def _bring(self, side: int, tab: int, place_m: NDArray[np.float64]) -> Move:
         """Pull a held tab to where it lay, and lay it down."""
@@ -232,10 +180,6 @@ class FoldExpert:
         s = self._s
         return bool(s.corner_errors_m[side] < s.placed_m and s.corners_m[2 + side, 2] < s.placed_low_m)
 
-    def _way_left_m(self, side: int) -> float:
-        s = self._s
-        return float(np.linalg.norm(s.tab_goal_m(side)[:2] - s.tab_m[2 + side, :2]))
-
     # ------------------------------------------------------------------------------------------- assessing
 
     def assess(self) -> Assessment:
@@ -245,7 +189,7 @@ class FoldExpert:
 
     def _hazard(self) -> str:
         s = self._s
-        if self._to_spread():
+        if must_be_spread(s):
             return "crumpled"
         holds = [s.held[side] == 2 + side for side in (0, 1)]
         done = [self._placed(side) for side in (0, 1)]
@@ -253,7 +197,7 @@ class FoldExpert:
             tab_height = float(s.tab_m[2 + side, 2])
             if holds[side]:
                 alone = not holds[1 - side] and not done[1 - side]
-                if alone and self._way_left_m(side) < 0.75 * s.span_m:
+                if alone and self._s.way_left_m(side) < 0.75 * s.span_m:
                     return "one-handed fold"
                 if hand.commanded_jaw_rad > 0.05 and tab_height > 0.030:
                     return "bad release"
@@ -262,7 +206,7 @@ class FoldExpert:
             elif not done[side]:
                 if tab_height > 0.035:
                     return "drop"
-                if self._way_left_m(side) < 0.75 * s.span_m:
+                if self._s.way_left_m(side) < 0.75 * s.span_m:
                     return "short fold"
                 aim, _ = grasp(s, 2 + side)
                 lateral = float(np.linalg.norm((hand.tcp_m - aim)[:2]))
@@ -281,7 +225,7 @@ class FoldExpert:
     def _progress(self) -> float:
         s, total = self._s, 0.0
         for side, hand in enumerate(s.hands):
-            covered = max(0.0, 1 - self._way_left_m(side) / s.span_m)
+            covered = max(0.0, 1 - self._s.way_left_m(side) / s.span_m)
             if s.held[side] == 2 + side:
                 total += 0.2 + 0.5 * covered
             elif self._placed(side):

@@ -150,8 +150,12 @@ class FoldSituation:
         allowed = min(1.0, TURNED_M / max(1e-9, float(np.linalg.norm(turned))))
         return np.array([*(self.corners_m[side, :2] + nominal + allowed * turned), TAB_RADIUS_M])
 
+    def way_left_m(self, side: int) -> float:
+        """From the far tab of a side to its goal, in the plane."""
+        return float(np.linalg.norm(self.tab_goal_m(side)[:2] - self.tab_m[2 + side, :2]))
+
     def seam_turn_rad(self, side: int) -> float:
-        """How far the seam of a far tab is turned from outwards, about the vertical; 0 if it stands upright."""
+        """How far the seam of a far tab is turned from outwards about the vertical; 0 if it is upright."""
         x, y = self.seam_m[2 + side, :2]
         if math.hypot(x, y) < UPRIGHT_M:
             return 0.0
