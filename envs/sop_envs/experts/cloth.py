@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in the last centimetre
 HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
-TURNED_RAD = 0.20
+TURNED_RAD, ASKEW_RAD = 0.20, 0.4
 BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
 FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
@@ -87,8 +87,9 @@ class FoldExpert:
             if other_holds and left < self._s.way_left_m(1 - side) - IN_STEP_M:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
-        yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - s.seam_turn_rad(side))
-        if position[2] < 0.020:  # the hand turns in the air
+        turn = s.seam_turn_rad(side)  # a hand that need not turn holds best
+        yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - turn)
+        if position[2] < 0.020 or abs(turn) < ASKEW_RAD:
             yaw = None
         return Move(wanted + hand.tcp_m - position + lag_m(hand), JAW_CLOSED_RAD, yaw, stride)
 
