@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
 from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
+from sop_envs.experts.bead import LOWEST_TCP_M, grasp, within_wrist
+from sop_envs.experts.lying import leading, must_be_spread
 from sop_envs.hand import Hand
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
@@ -25,11 +27,10 @@ if TYPE_CHECKING:
 
 CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in the last centimetre
 HOVER_M = 0.048  # of the TCP above where it grasps
-AIM_M = 0.020  # the open jaw comes down with the tab this far from the TCP, towards the fixed finger
-GRASP_M, LOWEST_TCP_M = 0.003, 0.0105  # TCP above the middle of the tab; fingertips clear the table
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
-TURNED_RAD = 0.20
-YAW_RANGE_RAD = (0.6, 3.74)  # of the opening jaw, as far as the wrist turns on either side of the desk
+TURNED_RAD, ASKEW_RAD = 0.20, 0.4
+BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
+FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
 SPREAD_M = 0.035
@@ -37,7 +38,6 @@ WAIT_M = 0.030
 TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to which it is pushed
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
-CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
 
@@ -54,10 +54,10 @@ class FoldExpert:
     # --------------------------------------------------------------------------------------------- acting
 
     def act(self) -> NDArray[np.float32]:
-        places = self._places_to_spread()
+        due = self._spread if must_be_spread(self._s) else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += FOLDING.towards(hand, self._due(side) if places is None else self._spread(side, places))
+            joints += _flat_if_bent_back(hand, FOLDING.towards(hand, due(side)))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:
@@ -71,8 +71,8 @@ class FoldExpert:
     def _carry(self, side: int) -> Move:
         """In an arch to the near corner, lay down, open."""
         s, hand, far = self._s, self._s.hands[side], 2 + side
-        position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._way_left_m(side)
-        pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
+        position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._s.way_left_m(side)
+        pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or _pressing(hand)
         if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (pressing and position[2] < CLEAR_M)):
             return unclench(hand, READY_JAW_RAD)
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
@@ -84,10 +84,13 @@ class FoldExpert:
             other_holds = s.held[1 - side] == 3 - side
             if not other_holds and not self._placed(1 - side):
                 return self._wait(hand, position)
-            if other_holds and left < self._way_left_m(1 - side) - IN_STEP_M:
+            if other_holds and left < self._s.way_left_m(1 - side) - IN_STEP_M:
                 return stay(hand, JAW_CLOSED_RAD)
             wanted = self._on_arch(position, goal, left, stride)
-        yaw = math.atan2(-s.away[1], -s.away[0]) % (2 * math.pi)
+        turn = s.seam_turn_rad(side)  # a hand that need not turn holds best
+        yaw = within_wrist(hand, hand.tcp_m, hand.jaw_yaw_rad - turn)
+        if position[2] < 0.020 or abs(turn) < ASKEW_RAD:
+            yaw = None
         return Move(wanted + hand.tcp_m - position + lag_m(hand), JAW_CLOSED_RAD, yaw, stride)
 
     def _on_arch(
@@ -110,7 +113,7 @@ class FoldExpert:
         """Open, straight up, home."""
         s, hand = self._s, self._s.hands[side]
         gap = float(np.linalg.norm(s.tab_m - hand.grip_m(2 * TAB_RADIUS_M), axis=1).min())
-        if hand.tcp_m[2] < 0.05 and gap < 0.04 and hand.jaw_rad < READY_JAW_RAD - 0.15:
+        if hand.tcp_m[2] < 0.05 and gap < 0.04 and _opening(hand) and hand.jaw_rad < READY_JAW_RAD - 0.15:
             return unclench(hand, READY_JAW_RAD)
         if hand.tcp_m[2] < 0.06:
             return _up(hand)
@@ -119,12 +122,15 @@ class FoldExpert:
     def _fetch(self, side: int, tab: int) -> Move:
         """Over the tab, down around it, close."""
         s, hand = self._s, self._s.hands[side]
-        aim, yaw = self._grasp(tab)
+        if s.touched[side] - {tab} and hand.commanded_jaw_rad < JAW_CLOSED_RAD + 0.05:
+            return unclench(hand, READY_JAW_RAD)  # another tab is between the fingers, too
+        aim, yaw = grasp(s, tab)
         depth, along, across = hand.seen_from(s.tab_m[tab])
         between = FIXED_FACE_M + 0.002 < along < jaw_face_m(hand.jaw_rad) - 0.002 and abs(across) < SLIPS_M
         lateral, height = float(np.linalg.norm((hand.tcp_m - aim)[:2])), float(hand.tcp_m[2] - aim[2])
         closing = hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
-        if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and height < 0.005)):
+        low = height < (0.010 if _pressing(hand) else 0.005)
+        if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and low)):
             x, y, _ = hand.commanded_tcp_m
             lower = float(aim[2] + lag_m(hand)[2])  # arms swing: this may have been the low point of a swing
             return Move((x, y, lower), JAW_CLOSED_RAD)
@@ -132,41 +138,23 @@ class FoldExpert:
         ready = hand.jaw_rad > READY_JAW_RAD - 0.10
         if lateral < (ALIGNED_M if height > 0.02 else FUNNEL_M + 0.004) and turned and ready:
             return Move(aim + lag_m(hand), READY_JAW_RAD, yaw)
-        if not ready and height < 0.035:
+        if not ready and height < 0.035 and _opening(hand):
             return unclench(hand, READY_JAW_RAD)
-        if lateral > 0.012 and height < HOVER_M - 0.013:
+        if (lateral > 0.012 or not ready) and height < HOVER_M - 0.013:
             return _up(hand)
         over = aim + lag_m(hand) * (lateral < 0.03)
         over[2] += HOVER_M
         return Move(over, READY_JAW_RAD, yaw)
 
-    def _grasp(self, tab: int) -> tuple[NDArray[np.float64], float]:
-        """TCP (3,) and yaw of an open jaw around a tab: across its seam, so no finger meets the cloth."""
-        s = self._s
-        seam = s.seam_m[tab, :2] if np.linalg.norm(s.seam_m[tab, :2]) > 0.004 else s.across
-        yaw = (math.atan2(seam[1], seam[0]) + math.pi / 2) % math.pi
-        low, high = YAW_RANGE_RAD
-        yaw = min(max(yaw + math.pi if yaw + math.pi < high else yaw, low), high)
-        aim = s.tab_m[tab] + AIM_M * np.array([math.cos(yaw), math.sin(yaw), 0.0])
-        aim[2] = max(LOWEST_TCP_M, s.tab_m[tab, 2] + GRASP_M)
-        return aim, yaw
-
     # ------------------------------------------------------------------------------------------ spreading
 
-    def _places_to_spread(self) -> NDArray[np.float64] | None:
-        """(4, 2): where the tabs belong if the near half must be spread first; None if it is flat enough."""
-        s = self._s
-        if s.folded or s.lying_fit(slice(0, s.cloth.rows // 2))[1] < CROOKED_M:
-            return None
-        return s.lying_fit(slice(None))[0]
-
-    def _spread(self, side: int, places_m: NDArray[np.float64]) -> Move:
+    def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]
-        for tab in (side, 2 + side):
-            aside = float(np.linalg.norm(places_m[tab] - s.tab_m[tab, :2]))
+        for tab in leading(s, side):
+            aside = float(np.linalg.norm(s.start_m[tab] - s.tab_m[tab, :2]))
             lies = s.tab_m[tab, 2] < TOUCHDOWN_M or s.hands[side].tcp_m[2] < LOWEST_TCP_M - 0.001
             if held == tab and not (aside < DRIFTED_M and lies):
-                return self._bring(side, tab, places_m[tab])
+                return self._bring(side, tab, s.start_m[tab])
             if held is None and aside > ASIDE_M and s.within_reach(tab):
                 return self._fetch(side, tab)
         return self._leave(side)
@@ -193,10 +181,6 @@ class FoldExpert:
         s = self._s
         return bool(s.corner_errors_m[side] < s.placed_m and s.corners_m[2 + side, 2] < s.placed_low_m)
 
-    def _way_left_m(self, side: int) -> float:
-        s = self._s
-        return float(np.linalg.norm(s.tab_goal_m(side)[:2] - s.tab_m[2 + side, :2]))
-
     # ------------------------------------------------------------------------------------------- assessing
 
     def assess(self) -> Assessment:
@@ -206,7 +190,7 @@ class FoldExpert:
 
     def _hazard(self) -> str:
         s = self._s
-        if self._places_to_spread() is not None:
+        if must_be_spread(s):
             return "crumpled"
         holds = [s.held[side] == 2 + side for side in (0, 1)]
         done = [self._placed(side) for side in (0, 1)]
@@ -214,7 +198,7 @@ class FoldExpert:
             tab_height = float(s.tab_m[2 + side, 2])
             if holds[side]:
                 alone = not holds[1 - side] and not done[1 - side]
-                if alone and self._way_left_m(side) < 0.75 * s.span_m:
+                if alone and self._s.way_left_m(side) < 0.75 * s.span_m:
                     return "one-handed fold"
                 if hand.commanded_jaw_rad > 0.05 and tab_height > 0.030:
                     return "bad release"
@@ -223,9 +207,9 @@ class FoldExpert:
             elif not done[side]:
                 if tab_height > 0.035:
                     return "drop"
-                if self._way_left_m(side) < 0.75 * s.span_m:
+                if self._s.way_left_m(side) < 0.75 * s.span_m:
                     return "short fold"
-                aim, _ = self._grasp(2 + side)
+                aim, _ = grasp(s, 2 + side)
                 lateral = float(np.linalg.norm((hand.tcp_m - aim)[:2]))
                 if hand.commanded_jaw_rad > 0.2 and hand.tcp_m[2] < 0.030 and lateral > 0.025:
                     return "misaligned descent"
@@ -242,16 +226,34 @@ class FoldExpert:
     def _progress(self) -> float:
         s, total = self._s, 0.0
         for side, hand in enumerate(s.hands):
-            covered = max(0.0, 1 - self._way_left_m(side) / s.span_m)
+            covered = max(0.0, 1 - self._s.way_left_m(side) / s.span_m)
             if s.held[side] == 2 + side:
                 total += 0.2 + 0.5 * covered
             elif self._placed(side):
                 total += 0.8 + 0.2 * min(1.0, float(hand.tcp_m[2]) / 0.07)
             else:
-                reach = float(np.linalg.norm(hand.tcp_m - self._grasp(2 + side)[0]))
+                reach = float(np.linalg.norm(hand.tcp_m - grasp(s, 2 + side)[0]))
                 total += 0.15 * max(0.0, 1 - reach / 0.30)
         return total / 2
 
 
 def _up(hand: Hand) -> Move:
     return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.03]), READY_JAW_RAD)
+
+
+def _opening(hand: Hand) -> bool:
+    """A jaw told to open may still do so; one that something keeps from it is lifted."""
+    return hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
+
+
+def _pressing(hand: Hand) -> bool:
+    """On something: it does not get down to where it is told to be."""
+    lowest = hand.commanded_tcp_m[2] < FOLDING.lowest_m + 0.001
+    return lowest or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
+
+
+def _flat_if_bent_back(hand: Hand, joints_rad: list[float]) -> list[float]:
+    """A hand bent back under its arm is rolled flat: on edge, its finger props itself against the desk."""
+    if sum(hand.arm_rad[1:4]) < BENT_BACK_RAD:
+        return joints_rad
+    return [*joints_rad[:4], 0.0, joints_rad[5]]

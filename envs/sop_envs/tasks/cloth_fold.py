@@ -8,6 +8,7 @@ The scene, and the frame of all positions, are those of `sop_envs.tasks.cloth_sc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import mujoco
@@ -32,6 +33,7 @@ PLACED_M, PLACED_LOW_M = 0.017, 0.026  # a far corner that has been laid down: e
 AT_REST_M_S = 0.05
 CLEAR_M = 0.045  # between every tab and both TCPs, once let go
 TURNED_M = 0.008  # how far the goal of a tab follows the turn of its seam
+UPRIGHT_M = 0.004  # of a seam that points nowhere in the plane
 GRASP_HEIGHT_M, STAND_BACK_M = 0.012, 0.020  # of the TCP, to tell whether a tab is within reach
 
 _JOINTS = len(JOINTS)
@@ -75,6 +77,7 @@ class FoldSituation:
         mujoco.mj_kinematics(model, self.data)
         mujoco.mj_flex(model, self.data)  # without it the first image shows no cloth
         self.measure()
+        self.start_m = self.tab_m[:, :2].copy()  # where the tabs lay, (4, 2)
         for side, grips in enumerate(layout.gripping):
             if grips:  # in a still no physics has run, so there are no contacts to tell
                 self.held[side] = 2 + side
@@ -130,12 +133,34 @@ class FoldSituation:
         """Height of the highest vertex."""
         return float(self.vertices_m[..., 2].max())
 
+    @property
+    def narrowest(self) -> float:
+        """Width of the narrowest row, as a share of what it is when the cloth lies flat."""
+        (_, left), (_, right) = self.layout.corners[:2]
+        widths = [
+            np.linalg.norm(points[:, left] - points[:, right], axis=1)
+            for points in (self.vertices_m, self.layout.lying_m)
+        ]
+        return float((widths[0] / widths[1]).min())
+
     def tab_goal_m(self, side: int) -> NDArray[np.float64]:
         """Where the far tab of a side has to be for its corner to lie on the near one (3,)."""
         nominal = FAR_TAB_M * (self.across, -self.across)[side]
         turned = self.seam_m[2 + side, :2] - nominal
         allowed = min(1.0, TURNED_M / max(1e-9, float(np.linalg.norm(turned))))
         return np.array([*(self.corners_m[side, :2] + nominal + allowed * turned), TAB_RADIUS_M])
+
+    def way_left_m(self, side: int) -> float:
+        """From the far tab of a side to its goal, in the plane."""
+        return float(np.linalg.norm(self.tab_goal_m(side)[:2] - self.tab_m[2 + side, :2]))
+
+    def seam_turn_rad(self, side: int) -> float:
+        """How far the seam of a far tab is turned from outwards about the vertical; 0 if it is upright."""
+        x, y = self.seam_m[2 + side, :2]
+        if math.hypot(x, y) < UPRIGHT_M:
+            return 0.0
+        out_x, out_y = (self.across, -self.across)[side]
+        return math.remainder(math.atan2(y, x) - math.atan2(out_y, out_x), 2 * math.pi)
 
     def lying_fit(self, rows: slice) -> tuple[NDArray[np.float64], float]:
         """Lay the cloth as it was before the fold onto `rows` of the present vertices.
