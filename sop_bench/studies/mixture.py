@@ -27,7 +27,7 @@ PAPER_HOURS: Mapping[str, float] = {"restock": 100.0, "cloth": 30.0, "box": 30.0
 
 PROFILE_HOURS: Mapping[str, float] = {
     "smoke": 0.005,
-    # Of the paper's 160 hours: what a policy a thousand times smaller needs to solve about half of its scenes.
+    # Of the paper's 160 hours: what this policy, a thousand times smaller, needs to solve half of its scenes.
     "desk": 1.2,
     "paper": 6.0,
 }
