@@ -3,9 +3,11 @@
 Arm joints of a chunk are taken relative to the joints commanded at its start, so that a policy which has
 learnt a motion in one place knows it in another; grippers are absolute, since open and closed are.
 
-A generalist has the actions of each task in units of their own. With one scale for all, a task of small
-motions would hardly count in the loss; and an arm that one task moves would never be held still in another,
-where small errors relative to itself add up until it stands in the picture.
+A generalist has the states and actions of each task in units of their own. With one scale of actions for all,
+a task of small motions would hardly count in the loss; and an arm that one task moves would never be held still
+in another, where small errors relative to itself add up until it stands in the picture. With one scale of states,
+the noise that training adds to them, a share of that scale, hid where a fingertip is by five millimetres: a
+generalist closed 1 of 40 boxes with a head that alone closed 23 of 60.
 """
 
 from __future__ import annotations
@@ -78,12 +80,14 @@ class Normaliser(nn.Module):
             self.get_buffer(f"{name}_mean").copy_(values.mean(dim=0))
             self.get_buffer(f"{name}_scale").copy_(values.std(dim=0, correction=0) + _SCALE_FLOOR)
 
-    def state(self, state: Tensor) -> Tensor:
+    def state(self, state: Tensor, task: Tensor | None = None) -> Tensor:
         """(B, P) in z units."""
+        del task
         return (state - self.state_mean) / self.state_scale
 
-    def commanded(self, commanded_rad: Tensor) -> Tensor:
+    def commanded(self, commanded_rad: Tensor, task: Tensor | None = None) -> Tensor:
         """(B, A) in z units."""
+        del task
         return (commanded_rad - self.commanded_mean) / self.commanded_scale
 
     def encode_chunk(self, chunk_rad: Tensor, commanded_rad: Tensor, task: Tensor | None = None) -> Tensor:
@@ -111,12 +115,10 @@ class Normaliser(nn.Module):
 
 
 class TaskNormaliser(nn.Module):
-    """Actions in the units of their task, states in units that all tasks share.
+    """States and actions in the units of their task: of each, exactly what a `Normaliser` of it alone does.
 
-    Of each task it does exactly what a `Normaliser` of that task alone does: its joints that rest are held,
-    its grippers snap to its own ends, and its loss has the size it would have alone. States are shared, for
-    a pose should look the same to the action head whatever is asked for; every task counts the same in
-    their statistics, however many hours of it there are.
+    So its joints that rest are held, its grippers snap to its own ends, and its loss has the size it would have
+    alone.
 
     Args:
         tasks: M, how many there are; a task is named by its index.
@@ -125,7 +127,6 @@ class TaskNormaliser(nn.Module):
 
     def __init__(self, tasks: int, state_dim: int, joint_names: Sequence[str], chunk_steps: int):
         super().__init__()
-        self.shared = Normaliser(state_dim, joint_names, chunk_steps)
         self.of_task = nn.ModuleList(Normaliser(state_dim, joint_names, chunk_steps) for _ in range(tasks))
 
     def fit(
@@ -140,20 +141,24 @@ class TaskNormaliser(nn.Module):
 
         A task without frames takes the statistics of all.
         """
-        balanced = equal_shares(task)
-        self.shared.fit_state(state[balanced], commanded_rad[balanced])
         for index, normaliser in enumerate(self._each()):
             own = torch.nonzero(task == index)[:, 0]
             rows = own if len(own) else torch.arange(len(task))
             normaliser.fit(*(values[rows] for values in (state, commanded_rad, chunk_rad, valid)))
 
-    def state(self, state: Tensor) -> Tensor:
-        """(B, P) in z units."""
-        return self.shared.state(state)
+    def state(self, state: Tensor, task: Tensor) -> Tensor:
+        """(B, P) of the tasks (B,) in z units."""
+        encoded = torch.empty_like(state)
+        for normaliser, rows in self._groups(task):
+            encoded[rows] = normaliser.state(state[rows])
+        return encoded
 
-    def commanded(self, commanded_rad: Tensor) -> Tensor:
-        """(B, A) in z units."""
-        return self.shared.commanded(commanded_rad)
+    def commanded(self, commanded_rad: Tensor, task: Tensor) -> Tensor:
+        """(B, A) of the tasks (B,) in z units."""
+        encoded = torch.empty_like(commanded_rad)
+        for normaliser, rows in self._groups(task):
+            encoded[rows] = normaliser.commanded(commanded_rad[rows])
+        return encoded
 
     def encode_chunk(self, chunk_rad: Tensor, commanded_rad: Tensor, task: Tensor) -> Tensor:
         """Absolute targets (B, H, A) in rad of the tasks (B,) to z units."""
@@ -186,10 +191,3 @@ class TaskNormaliser(nn.Module):
         for module in self.of_task:
             assert isinstance(module, Normaliser)  # a ModuleList forgets what it holds
             yield module
-
-
-def equal_shares(task: Tensor) -> Tensor:
-    """Rows of frames (N,) of tasks in which every task is as frequent as the largest; frames are repeated."""
-    groups = [torch.nonzero(task == index)[:, 0] for index in task.unique().tolist()]
-    largest = max(len(group) for group in groups)
-    return torch.cat([group[torch.arange(largest) * len(group) // largest] for group in groups])

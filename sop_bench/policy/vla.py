@@ -99,7 +99,7 @@ class CompactVLA(nn.Module):
             language, task = self._language_of(observation.instruction)
             features = self.encoder.features(images, language, state, task)
             chunk_z = self.head.sample(
-                features, self.normaliser.state(state), self.normaliser.commanded(commanded)
+                features, self.normaliser.state(state, task), self.normaliser.commanded(commanded, task)
             )
             chunk_rad = self.normaliser.decode_chunk(chunk_z, commanded, task)
             chunk_rad = self.normaliser.snap_grippers(chunk_rad, task)
@@ -171,11 +171,12 @@ class CompactVLA(nn.Module):
     def _head_loss(
         self, features: Tensor, batch: TrainingBatch | PixelBatch, generator: torch.Generator
     ) -> Tensor:
+        task = self.task_of(features)
         return self.head.loss(
             features,
-            self.normaliser.state(batch.state),
-            self.normaliser.commanded(batch.commanded_rad),
-            self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad, self.task_of(features)),
+            self.normaliser.state(batch.state, task),
+            self.normaliser.commanded(batch.commanded_rad, task),
+            self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad, task),
             batch.valid,
             generator,
         )
