@@ -3,11 +3,11 @@
 Arm joints of a chunk are taken relative to the joints commanded at its start, so that a policy which has
 learnt a motion in one place knows it in another; grippers are absolute, since open and closed are.
 
-A generalist has the states and actions of each task in units of their own. With one scale of actions for all,
-a task of small motions would hardly count in the loss; and an arm that one task moves would never be held still
-in another, where small errors relative to itself add up until it stands in the picture. With one scale of states,
-the noise that training adds to them, a share of that scale, hid where a fingertip is by five millimetres: a
-generalist closed 1 of 40 boxes with a head that alone closed 23 of 60.
+A generalist has the states and actions of each task in units of their own. With one scale of actions for
+all, a task of small motions would hardly count in the loss; and an arm that one task moves would never be held
+still in another, where small errors relative to itself add up until it stands in the picture. With one scale of
+states, the noise that training adds to them, a share of that scale, hid where a fingertip is by five
+millimetres.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class Normaliser(nn.Module):
 class TaskNormaliser(nn.Module):
     """States and actions in the units of their task: of each, exactly what a `Normaliser` of it alone does.
 
-    So its joints that rest are held, its grippers snap to its own ends, and its loss has the size it would have
-    alone.
+    So its joints that rest are held, its grippers snap to its own ends, and its loss has the size it would
+    have alone.
 
     Args:
         tasks: M, how many there are; a task is named by its index.
