@@ -6,8 +6,8 @@ learnt a motion in one place knows it in another; grippers are absolute, since o
 A generalist has the states and actions of each task in units of their own. With one scale of actions for
 all, a task of small motions would hardly count in the loss; and an arm that one task moves would never be
 held still in another, where small errors relative to itself add up until it stands in the picture. With one
-scale of states, the noise that training adds to them, a share of that scale, hid where a fingertip is by five
-millimetres.
+scale of states, the noise that training adds to them, a share of that scale, would be larger than a task of
+small motions bears.
 """
 
 from __future__ import annotations

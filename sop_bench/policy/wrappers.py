@@ -1,4 +1,4 @@
-"""Policies that change what another policy sees."""
+"""Policies that wrap another policy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from sop_bench.robot import Observation
 
 
 @dataclass(frozen=True)
-class Instructed:
-    """`policy`, told `instruction` whatever the robot says: for language checks."""
+class WrappedPolicy:
+    """`policy` as it is; wrappers change its `act`."""
 
     policy: Policy
-    instruction: str
 
     @property
     def version(self) -> PolicyVersion:
@@ -29,6 +28,16 @@ class Instructed:
     @property
     def chunk_steps(self) -> int:
         return self.policy.chunk_steps
+
+    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
+        return self.policy.act(observation, rng)
+
+
+@dataclass(frozen=True)
+class Instructed(WrappedPolicy):
+    """`policy`, told `instruction` whatever the robot says: for language checks."""
+
+    instruction: str
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         return self.policy.act(replace(observation, instruction=self.instruction), rng)

@@ -112,8 +112,8 @@ def recipe_for(
     hours = hours if robot_hours is None else robot_hours
     mixture = MixtureConfig(robot=robot, tasks=tasks, robot_hours=hours, seed=seed, cameras=cameras)
     perception = replace(config.perception, steps=_SEVERAL_TASKS_STEPS)
-    # As many frames of each task in a step as it would have alone: from a seventh of them, over 6000 steps,
-    # the head closed 3 of 40 boxes, and from as many as here 46 of 100 (and twice the demonstrations).
+    # As many frames of each task in a step as it would have alone, so that heads of one task and of several
+    # compare. It made no difference that 40 scenes a task could show (docs/lessons.md).
     batch = config.cloning.batch_size * len(tasks)
     cloning = replace(config.cloning, steps=_SEVERAL_TASKS_CLONING, batch_size=batch)
     return replace(config, demonstrations=mixture, perception=perception, cloning=cloning)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.policy.base import Policy, PolicyVersion
+from sop_bench.policy.wrappers import WrappedPolicy
 from sop_bench.robot import Observation, Split, Step
 from sop_bench.studies.watched import WatchedRobot
 
@@ -87,24 +87,11 @@ class _TimedImages(Mapping[str, NDArray[np.uint8]]):
 
 
 @dataclass(frozen=True)
-class TimedPolicy:
+class TimedPolicy(WrappedPolicy):
     """`policy`, whose acts are charged; images of a `TimedRobot` that it reads are rendering all the same."""
 
-    policy: Policy
     stopwatch: Stopwatch
-
-    @property
-    def version(self) -> PolicyVersion:
-        return self.policy.version
-
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        return self.policy.cameras
-
-    @property
-    def chunk_steps(self) -> int:
-        return self.policy.chunk_steps
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         with self.stopwatch.part(POLICY):
-            return self.policy.act(observation, rng)
+            return super().act(observation, rng)
