@@ -112,6 +112,20 @@ def test_a_jaw_that_closed_on_nothing_is_a_hazard(robot):
     assert hazards[-1] == "empty jaw"
 
 
+def test_a_product_that_is_falling_cannot_be_saved_and_one_that_leans_in_the_hand_can(robot):
+    robot.reset(TASK, OPEN_SHELF)
+    situation, expert = robot.situation, robot.expert()
+    goal, leaning_rad = situation.goal_item, 0.55
+    situation.data.qpos[situation._qpos[goal][3:]] = [np.cos(leaning_rad / 2), np.sin(leaning_rad / 2), 0, 0]
+    situation.measure()
+    assert expert.assess().recoverable  # it leans, on something
+    situation.data.qvel[situation._qvel[goal][3]] = 1.5
+    situation.measure()
+    assert not expert.assess().recoverable
+    situation.held = goal
+    assert expert.assess().recoverable
+
+
 def test_progress_grows_while_the_expert_works_and_control_is_safe_once_it_has_lifted(robot):
     robot.reset(TASK, 7)
     expert, progress, safe = robot.expert(), [], []

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from misbehaviour import RESTOCK_POLICIES, check_rescues, check_successes_from_reset
+from sop_envs import kinematics as kin
 from sop_envs.catalogue import product_named
 from sop_envs.robots import make_so101
-from sop_envs.tasks.freezer_scene import INSIDE_Y_M, SLOTS, draw_layout
+from sop_envs.tasks.freezer_scene import HINGE_X_M, INSIDE_Y_M, SLOTS, draw_layout
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.robot import Outcome
@@ -104,6 +105,44 @@ def test_a_lid_that_falls_on_the_hand_is_a_hazard_and_the_expert_opens_it_again(
         hazards.add(expert.assess().hazard)
     assert hazards & {"lid on hand", "lid let go"}
     assert finish(robot).outcome is Outcome.SUCCESS
+
+
+def test_a_product_close_to_the_wall_is_taken_along_it(robot, finish):
+    robot.reset(TASK, 4)
+    situation = robot.situation
+    goal = situation.goal_item
+    place = np.add(situation._origin[:2], [0.225, INSIDE_Y_M[0] - 0.042])
+    situation.data.qpos[situation._qpos[goal][:2]] = place
+    situation.measure()
+    assert finish(robot).outcome is Outcome.SUCCESS
+
+
+def test_a_hand_behind_the_freezer_comes_out_before_the_lid_opens(robot, finish):
+    robot.reset(TASK, 4)
+    situation = robot.situation
+    behind = kin.steepest(0.345, 0.07, situation.table_m + 0.04)
+    assert behind is not None
+    situation.data.qpos[6:10] = situation.data.ctrl[6:10] = behind
+    situation.measure()
+    expert = robot.expert()
+    while situation.tcp_m[0] > HINGE_X_M:
+        assert robot.step(expert.act()).outcome is Outcome.RUNNING
+        assert situation.lid_rad < 0.6
+    assert finish(robot).outcome is Outcome.SUCCESS
+
+
+def test_the_hand_that_holds_the_lid_does_not_sink(robot):
+    robot.reset(TASK, 4)
+    situation, expert = robot.situation, robot.expert()
+    right = situation.data.ctrl[6:].copy()
+    held = []
+    for _ in range(120):  # the right arm does not come
+        action = expert.act()
+        action[6:] = right
+        robot.step(action)
+        held.append(situation.lid_held)
+    assert all(held[60:])
+    assert situation.bar_m[2] - situation.left_tcp_m[2] < 0.030
 
 
 def test_the_same_scene_can_ask_for_another_product(robot, finish):

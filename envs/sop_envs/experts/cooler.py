@@ -103,8 +103,7 @@ class CoolerExpert(RestockExpert):
 
     def _lost(self) -> bool:
         s = self._s
-        fallen = (s.upright_cosine[item] < 0.5 and s.held != item for item in s.stock)
-        return super()._lost() or any(fallen)
+        return super()._lost() or any(self._falls(item) for item in s.stock)
 
 
 def _half_turned(situation: RestockSituation, item: int) -> float:

@@ -76,8 +76,7 @@ class CorrectExpert(RestockExpert):
 
     def _lost(self) -> bool:
         s = self._s
-        fallen = (s.upright_cosine[i] < 0.5 and s.held != i for i in s.others)
-        return super()._lost() or any(fallen) or any(s.out_of_reach(i) for i in s.others)
+        return super()._lost() or any(self._falls(i) or s.out_of_reach(i) for i in s.others)
 
     def _safe(self) -> bool:
         return super()._safe() and not any(self._s.displaced(item) for item in self._s.others)

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from sop_envs import kinematics as kin
 from sop_envs.experts.arm import RESTOCKING, Move, lag_m
+from sop_envs.experts.grasp import Grasp
 from sop_envs.experts.restock import LAG_LIMIT_M, RestockExpert
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD
 from sop_envs.tasks.freezer_scene import (
     BAR_RADIUS_M,
+    HINGE_X_M,
     INSIDE_X_M,
     INSIDE_Y_M,
     RIM_M,
@@ -42,9 +44,28 @@ _GAP_M = 0.010  # between bar and fixed pad before the jaw closes
 _PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
 _OVER_BAR_M = 0.040
 _RETREAT_M, _RAISED_M = 0.060, 0.24
+_FINGER_BESIDE_M = 0.070  # from the middle of a product to a wall, for a finger between them
+_LOW_RAD = 0.6  # a lid below here can still wait for an arm in its way
+_HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has caught the bar from below
+_AJAR_RAD, _ASIDE_M = 0.3, 0.070
+_HIGH_M = 0.13  # nothing that is put into the freezer is ever carried so high
+_HOLDING_RAD = 0.10  # from where the lid is to be
+_BEHIND_M = (0.335, 0.13)  # x and height to which a hand behind the freezer rises
 _REGRIP = 0.3  # share by which a hand that has slipped along the bar makes up for it
 _LEFT_FROM_RIGHT_M = np.array([0.0, BASE_Y_M["left"] - BASE_Y_M["right"], 0.0])
 _JAW_TOWARDS_ROBOT_RAD = math.pi  # the left hand's jaw opens away from the lid
+
+
+class GraspBesideWall(Grasp):
+    """What stands close to the near wall is taken along it: across, a finger would come down on the wall."""
+
+    def jaw_yaw_rad(self, item: int) -> float:
+        across = super().jaw_yaw_rad(item)
+        y = self._s.item_m[item, 1]
+        if not INSIDE_Y_M[0] - _FINGER_BESIDE_M < y < INSIDE_Y_M[0]:
+            return across
+        along = across - math.pi / 2
+        return along if self._s.layout.products[item].round else min(along, across, key=lambda yaw: abs(yaw))
 
 
 class FreezerExpert(RestockExpert):
@@ -55,7 +76,7 @@ class FreezerExpert(RestockExpert):
     too_low_m, centring_m = 0.009, 0.014
 
     def __init__(self, situation: FreezerSituation) -> None:
-        super().__init__(situation)
+        super().__init__(situation, GraspBesideWall(situation))
         self._s: FreezerSituation = situation
         self._left = situation.left
 
@@ -68,6 +89,10 @@ class FreezerExpert(RestockExpert):
 
     def _due(self) -> Move:
         s, tcp = self._s, self._arm.tcp
+        if self._behind:
+            # A finger hooks under the lid there, on the straight way up.
+            x, y = max(tcp.x_m, _BEHIND_M[0]), self._arm.commanded_tcp.y_m
+            return self._to(x, y, _BEHIND_M[1], JAW_OPEN_RAD)
         if s.held is not None:
             return self._carry(s.held, self._place_of(s.held))
         astray = self._astray()
@@ -89,6 +114,12 @@ class FreezerExpert(RestockExpert):
         return self._to(x, y, height_m, jaw_rad)
 
     @property
+    def _behind(self) -> bool:
+        """The empty right hand hangs down behind the freezer."""
+        x, y, z = self._s.tcp_m
+        return bool(self._s.held is None and x > HINGE_X_M and y > INSIDE_Y_M[0] and z < RIM_M + 0.02)
+
+    @property
     def _way_is_free(self) -> bool:
         return self._s.lid_held and self._s.lid_rad > OPEN_ENOUGH_RAD
 
@@ -98,6 +129,13 @@ class FreezerExpert(RestockExpert):
         lifted = s.tcp_m[2] > self.carry_m - 0.020
         if bound_inside and lifted and not s.inside(item) and not self._way_is_free:
             return self._wait(self.carry_m, JAW_CLOSED_RAD)
+        if s.tcp_m[2] > _HIGH_M and s.tcp_m[1] > INSIDE_Y_M[0] and not self._way_is_free:
+            # Above a lid that comes up or down: out as high as it is, or product and lid press on each other.
+            return self._wait(self._arm.commanded_tcp.z_m - s.table_m, JAW_CLOSED_RAD)
+        base = s.item_m[item, 2]
+        if bound_inside and lifted and not s.inside(item) and base < RIM_M + 0.004:
+            here = self._arm.commanded_tcp  # gripped high, it hangs low
+            return self._to(here.x_m, here.y_m, here.z_m - s.table_m + 0.02, JAW_CLOSED_RAD)
         return super()._carry(item, place)
 
     def _place_of(self, item: int) -> NDArray[np.float64]:
@@ -126,6 +164,12 @@ class FreezerExpert(RestockExpert):
     # ------------------------------------------------------------------------------------ the left arm
 
     @property
+    def _arm_over_lid(self) -> bool:
+        """The right hand is so far out that a lid that opens would pin its arm."""
+        x, y, _ = self._s.tcp_m
+        return bool(x > HINGE_X_M - 0.02 and y > INSIDE_Y_M[0] - 0.09)
+
+    @property
     def _done(self) -> bool:
         """The lid may shut."""
         s = self._s
@@ -135,7 +179,10 @@ class FreezerExpert(RestockExpert):
         s = self._s
         bar = s.bar_m - _LEFT_FROM_RIGHT_M
         if not self._done:
-            return self._swing(bar, HELD_OPEN_RAD) if s.lid_held else self._reach(bar)
+            if not s.lid_held:
+                return self._reach(bar)
+            waits = self._arm_over_lid and s.lid_rad < _LOW_RAD
+            return self._swing(bar, min(s.lid_rad, LET_GO_RAD) if waits else HELD_OPEN_RAD)
         if s.lid_held and s.lid_rad > LET_GO_RAD:
             return self._swing(bar, LET_GO_RAD - 0.1)
         return self._release(bar)
@@ -145,7 +192,9 @@ class FreezerExpert(RestockExpert):
         lid = self._s.lid_rad
         onward = bar_m(lid + float(np.clip(to_rad - lid, -ARC_STEP_RAD, ARC_STEP_RAD))) - _LEFT_FROM_RIGHT_M
         tcp = self._s.left_tcp_m - _LEFT_FROM_RIGHT_M
-        x, y, z = onward + (1 - _REGRIP) * (tcp - bar) + _REGRIP * (self._grip_at(bar, 0.0) - bar)
+        at = onward + (1 - _REGRIP) * (tcp - bar) + _REGRIP * (self._grip_at(bar, 0.0) - bar)
+        # A hand that only holds would sink by its droop, again and again, until the bar leaves its fingers.
+        x, y, z = at + lag_m(self._left, LAG_LIMIT_M) if abs(to_rad - lid) < _HOLDING_RAD else at
         return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     def _grip_at(self, bar: NDArray[np.float64], gap_m: float) -> NDArray[np.float64]:
@@ -188,8 +237,13 @@ class FreezerExpert(RestockExpert):
         if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
             x, y, z = at + lag_m(left, LAG_LIMIT_M)
             return self._to(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
-        if error[2] < 0.020 and in_line > 0.020:
-            return self._to(left.commanded_tcp.x_m, left.commanded_tcp.y_m, at[2] + _OVER_BAR_M, JAW_OPEN_RAD)
+        command, over = left.commanded_tcp, at[2] + _OVER_BAR_M
+        commanded_height = command.z_m - s.table_m
+        if commanded_height - tcp[2] > _HOOKED_M and s.lid_rad > _AJAR_RAD:
+            return self._to(command.x_m, bar[1] + _ASIDE_M, commanded_height, JAW_OPEN_RAD)
+        # A stretched arm droops: where it is told to be is high enough.
+        if error[2] < 0.020 and in_line > 0.020 and commanded_height < over - 0.006:
+            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD)
         return self._to(at[0], at[1], at[2] + _OVER_BAR_M, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     # --------------------------------------------------------------------------------------- assessing
@@ -212,8 +266,7 @@ class FreezerExpert(RestockExpert):
 
     def _lost(self) -> bool:
         s = self._s
-        fallen = (s.upright_cosine[i] < 0.5 and s.held != i and s.inside(i) for i in range(s.count))
-        return super()._lost() or any(fallen)
+        return super()._lost() or any(self._falls(i) and s.inside(i) for i in range(s.count))
 
     def _safe(self) -> bool:
         s = self._s

@@ -179,9 +179,13 @@ class RestockExpert:
 
     def _lost(self) -> bool:
         """Nothing can be saved: what lies cannot be righted from above, what fell cannot be reached."""
-        s, goal = self._s, self._s.goal_item
-        toppled = s.upright_cosine[goal] < 0.5 and s.held != goal
-        return bool(toppled) or s.out_of_reach(goal)
+        goal = self._s.goal_item
+        return self._falls(goal) or self._s.out_of_reach(goal, settled=False)
+
+    def _falls(self, item: int) -> bool:
+        """Lies, or is about to, and no hand holds it."""
+        s = self._s
+        return s.held != item and bool(s.upright_cosine[item] < 0.5 or s.topples(item))
 
     def _hazard(self) -> str:
         s, goal = self._s, self._s.goal_item

@@ -158,13 +158,22 @@ class RestockSituation:
             self.upright_cosine[item] < 0.5 and low and self.at_rest(item) and item not in self.touched
         )
 
-    def out_of_reach(self, item: int) -> bool:
-        """Rests where the arm cannot grasp it, or fell off the table."""
+    def topples(self, item: int) -> bool:
+        """Leans over further than it can stand, and moves: it is falling."""
+        return bool(self.upright_cosine[item] < STANDING_COSINE and not self.at_rest(item))
+
+    def out_of_reach(self, item: int, *, settled: bool = True) -> bool:
+        """Rests where the arm cannot grasp it, or fell off the table.
+
+        Args:
+            settled: Only what lies still is; otherwise also what slides where the arm cannot grasp it.
+        """
         x, y, z = self.item_m[item]
         if z < -0.02:
             return True
         inside = REACH_M[0] < math.hypot(x, y) < REACH_M[1] and x > 0.10
-        return not inside and self.at_rest(item) and item not in self.touched
+        still = self.at_rest(item) or not settled
+        return not inside and still and item not in self.touched
 
     def _ask_for(self, item: int, slot: int, items: Collection[int], slots: Collection[int]) -> None:
         """Set the goal; raises `ConfigurationError` if it is not among `items` and `slots`."""
