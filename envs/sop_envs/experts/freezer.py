@@ -13,23 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_envs import kinematics as kin
-from sop_envs.experts.arm import RESTOCKING, Move, lag_m
+from sop_envs.experts.arm import RESTOCKING, Move
+from sop_envs.experts.freezer_lid import LidHand
 from sop_envs.experts.grasp import Grasp
-from sop_envs.experts.restock import LAG_LIMIT_M, RestockExpert
-from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, JAW_OPEN_RAD
+from sop_envs.experts.restock import RestockExpert
+from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD
 from sop_envs.tasks.freezer_scene import (
-    BAR_RADIUS_M,
     HINGE_X_M,
     INSIDE_X_M,
     INSIDE_Y_M,
     RIM_M,
     WAITING_X_M,
     WAITING_Y_M,
-    bar_m,
 )
 from sop_envs.tasks.restock_scene import SPACING_M
-from sop_envs.workcell import BASE_Y_M
 
 if TYPE_CHECKING:
     from sop_envs.tasks.freezer import FreezerSituation
@@ -37,23 +34,12 @@ if TYPE_CHECKING:
 HELD_OPEN_RAD = 1.32
 OPEN_ENOUGH_RAD = 1.12  # from here on the other hand may go in
 LET_GO_RAD = 0.40  # the left hand lowers the lid to here; the spring does the rest
-ARC_STEP_RAD = 0.35  # how far ahead of the lid its way-point lies
 BESIDE_M = (0.215, -0.100)  # where the right hand waits for the lid, and goes when it is done
 
-_GAP_M = 0.010  # between bar and fixed pad before the jaw closes
-_PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
-_OVER_BAR_M = 0.040
-_RETREAT_M, _RAISED_M = 0.060, 0.24
 _FINGER_BESIDE_M = 0.070  # from the middle of a product to a wall, for a finger between them
 _LOW_RAD = 0.6  # a lid below here can still wait for an arm in its way
-_HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has caught the bar from below
-_AJAR_RAD, _ASIDE_M = 0.3, 0.070
 _HIGH_M = 0.13  # nothing that is put into the freezer is ever carried so high
-_HOLDING_RAD = 0.10  # from where the lid is to be
 _BEHIND_M = (0.335, 0.13)  # x and height to which a hand behind the freezer rises
-_REGRIP = 0.3  # share by which a hand that has slipped along the bar makes up for it
-_LEFT_FROM_RIGHT_M = np.array([0.0, BASE_Y_M["left"] - BASE_Y_M["right"], 0.0])
-_JAW_TOWARDS_ROBOT_RAD = math.pi  # the left hand's jaw opens away from the lid
 
 
 class GraspBesideWall(Grasp):
@@ -78,7 +64,7 @@ class FreezerExpert(RestockExpert):
     def __init__(self, situation: FreezerSituation) -> None:
         super().__init__(situation, GraspBesideWall(situation))
         self._s: FreezerSituation = situation
-        self._left = situation.left
+        self._left, self._lid = situation.left, LidHand(situation)
 
     def act(self) -> NDArray[np.float32]:
         action = super().act()
@@ -177,74 +163,14 @@ class FreezerExpert(RestockExpert):
 
     def _due_left(self) -> Move:
         s = self._s
-        bar = s.bar_m - _LEFT_FROM_RIGHT_M
         if not self._done:
             if not s.lid_held:
-                return self._reach(bar)
+                return self._lid.reach()
             waits = self._arm_over_lid and s.lid_rad < _LOW_RAD
-            return self._swing(bar, min(s.lid_rad, LET_GO_RAD) if waits else HELD_OPEN_RAD)
+            return self._lid.swing(min(s.lid_rad, LET_GO_RAD) if waits else HELD_OPEN_RAD)
         if s.lid_held and s.lid_rad > LET_GO_RAD:
-            return self._swing(bar, LET_GO_RAD - 0.1)
-        return self._release(bar)
-
-    def _swing(self, bar: NDArray[np.float64], to_rad: float) -> Move:
-        """Along the arc of the bar; the hand roughly keeps the grip that it has."""
-        lid = self._s.lid_rad
-        onward = bar_m(lid + float(np.clip(to_rad - lid, -ARC_STEP_RAD, ARC_STEP_RAD))) - _LEFT_FROM_RIGHT_M
-        tcp = self._s.left_tcp_m - _LEFT_FROM_RIGHT_M
-        at = onward + (1 - _REGRIP) * (tcp - bar) + _REGRIP * (self._grip_at(bar, 0.0) - bar)
-        # A hand that only holds would sink by its droop, again and again, until the bar leaves its fingers.
-        x, y, z = at + lag_m(self._left, LAG_LIMIT_M) if abs(to_rad - lid) < _HOLDING_RAD else at
-        return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
-
-    def _grip_at(self, bar: NDArray[np.float64], gap_m: float) -> NDArray[np.float64]:
-        """Where the TCP is when the bar is `gap_m` from the fixed pad."""
-        _, opening, _ = kin.hand_axes(self._left.arm_rad)
-        at = bar - (FIXED_FACE_M + BAR_RADIUS_M + gap_m) * opening
-        at[1] = bar[1]
-        at[2] -= _PINCH_BELOW_M
-        return at
-
-    def _release(self, bar: NDArray[np.float64]) -> Move:
-        """Open, and lift the fingers off the bar."""
-        command = self._left.commanded_tcp
-        if self._s.lid_held or self._left.jaw_rad < 0.25:
-            return self._stay(self._left, JAW_OPEN_RAD)
-        height = min(_RAISED_M, bar[2] + _RETREAT_M)
-        return self._to(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
-
-    def _reach(self, bar: NDArray[np.float64]) -> Move:
-        """Fixed finger over the lid, close to the bar; from above."""
-        s, left = self._s, self._left
-        fingers, opening, _ = kin.hand_axes(left.arm_rad)
-        tcp = s.left_tcp_m - _LEFT_FROM_RIGHT_M
-        at = self._grip_at(bar, _GAP_M)
-        error = tcp - at
-        in_line = math.hypot(error[0], error[1])
-        turned = abs(_wrapped(left.tcp.jaw_yaw_rad - _JAW_TOWARDS_ROBOT_RAD)) < 0.25
-        along = float((bar - tcp) @ opening)
-        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.008
-        closing = left.commanded_jaw_rad < JAW_OPEN_RAD - 0.05
-        if (
-            turned
-            and around
-            and abs(error[1]) < 0.018
-            and (closing or (in_line < 0.012 and abs(error[2]) < 0.008))
-        ):
-            x, y, z = self._grip_at(bar, 0.0)  # the bar does not give way: bring the fixed pad to it
-            return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
-        allowed = 0.008 + 0.010 * max(0.0, 1 - max(0.0, error[2]) / _OVER_BAR_M)
-        if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
-            x, y, z = at + lag_m(left, LAG_LIMIT_M)
-            return self._to(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
-        command, over = left.commanded_tcp, at[2] + _OVER_BAR_M
-        commanded_height = command.z_m - s.table_m
-        if commanded_height - tcp[2] > _HOOKED_M and s.lid_rad > _AJAR_RAD:
-            return self._to(command.x_m, bar[1] + _ASIDE_M, commanded_height, JAW_OPEN_RAD)
-        # A stretched arm droops: where it is told to be is high enough.
-        if error[2] < 0.020 and in_line > 0.020 and commanded_height < over - 0.006:
-            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD)
-        return self._to(at[0], at[1], at[2] + _OVER_BAR_M, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
+            return self._lid.swing(LET_GO_RAD - 0.1)
+        return self._lid.release()
 
     # --------------------------------------------------------------------------------------- assessing
 
@@ -279,7 +205,3 @@ class FreezerExpert(RestockExpert):
         if s.slot_of(s.goal_item) == s.goal_slot:
             return 0.8 + (0.1 + 0.1 * max(0.0, 1 - s.lid_rad / HELD_OPEN_RAD) if self._done else 0.0)
         return 0.6 * super()._progress() + 0.2 * min(1.0, s.lid_rad / HELD_OPEN_RAD)
-
-
-def _wrapped(angle_rad: float) -> float:
-    return (angle_rad + math.pi) % (2 * math.pi) - math.pi
