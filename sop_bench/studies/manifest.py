@@ -61,7 +61,7 @@ def start_manifest(directory: Path, command: str, config: Any, files: Mapping[st
         directory: Where the records will stand.
         command: What is run, e.g. ``"scale"``.
         config: A frozen dataclass of plain data.
-        files: Inputs whose content matters (checkpoints): kept as name and SHA-256.
+        files: Inputs whose content matters (checkpoints): kept as path (see `portable`) and SHA-256.
     """
     manifest = describe_run(command, config, files)
     write_json(directory / _NAME, manifest)
@@ -74,7 +74,7 @@ def describe_run(command: str, config: Any, files: Mapping[str, Path]) -> dict[s
         "command": command,
         "command_line": ["sop-bench", *sys.argv[1:]],
         "config": plain(config),
-        "files": {name: {"path": str(path), "sha256": sha256(path)} for name, path in files.items()},
+        "files": {name: {"path": portable(path), "sha256": sha256(path)} for name, path in files.items()},
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git": git_state(Path(__file__).resolve().parent),
         "machine": machine(),
@@ -115,15 +115,24 @@ def configuration(directory: Path, *names: str) -> dict[str, Any]:
     return config
 
 
+def portable(path: Path) -> str:
+    """What names a file on any machine: from the checkout on if it is inside, else from the home, or whole."""
+    whole = path.resolve()
+    for root, name in ((Path(__file__).resolve().parents[2], ""), (Path.home(), "~/")):
+        if whole.is_relative_to(root):
+            return name + whole.relative_to(root).as_posix()
+    return str(path)
+
+
 def plain(value: Any) -> Any:
-    """`value` as JSON data: dataclasses become objects, paths text, tuples lists."""
+    """`value` as JSON data: dataclasses become objects, paths `portable` text, tuples lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return portable(value) if isinstance(value, Path) else value
 
 
 def machine() -> dict[str, str | int | float]:
