@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.episode import Episode, EpisodeHeader, Frames, Source, encode_png
-from sop_bench.policy.base import Policy
+from sop_bench.policy.base import Policy, execution_horizon
 from sop_bench.robot import Observation, Outcome, Robot, Split
 from sop_bench.safety import SafetyGate
 from sop_bench.supervision.base import NoSupervisor, Supervisor
 
 Pixels = Literal["all", "helped", "none"]
-EXECUTE_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class EpisodeRequest:
     Attributes:
         task, seed, split: The scene.
         rng_seed: Seeds everything that is random in the episode besides the scene.
-        execute_steps: Steps of each chunk that are executed before the policy is asked again.
+        execute_steps: Steps of each chunk that are executed before the policy is asked again; ``None`` for
+            as many as the policy says (`execution_horizon`).
         pixels: Record images at every frame, at those under the supervisor's control, or at none.
         cameras: Which cameras are recorded; ``None`` for those the policy reads.
         started_s: Fleet clock at the first frame, seconds since the run began.
@@ -42,7 +42,7 @@ class EpisodeRequest:
     seed: int
     split: Split = "train"
     rng_seed: int = 0
-    execute_steps: int = EXECUTE_STEPS
+    execute_steps: int | None = None
     pixels: Pixels = "none"
     cameras: tuple[str, ...] | None = None
     run_id: str = "adhoc"
@@ -75,6 +75,7 @@ def run_episode(
     observation = robot.reset(request.task, request.seed, split=request.split)
     header = _header(robot, policy, request, observation)
     supervisor.begin(robot, request.task, rng)
+    execute_steps = request.execute_steps or execution_horizon(policy)
     plan: deque[NDArray[np.float32]] = deque()
     outcome, reason = Outcome.RUNNING, ""
     while outcome is Outcome.RUNNING:
@@ -85,7 +86,7 @@ def run_episode(
         else:
             source = Source.POLICY
             if not plan:
-                plan.extend(policy.act(observation, rng)[: request.execute_steps])
+                plan.extend(policy.act(observation, rng)[:execute_steps])
             requested = plan.popleft()
         recorder.before(observation, helped=source is not Source.POLICY)
         step = robot.step(gate(requested, observation.commanded_rad))

@@ -72,6 +72,17 @@ def test_the_policy_is_asked_again_every_execute_steps(robot: Robot) -> None:
     assert len(policy.instructions) == -(-len(episode.frames) // 3)
 
 
+class HastyPolicy(WitnessPolicy):
+    execute_steps = 2
+
+
+def test_a_policy_may_say_itself_how_often_it_is_asked_even_if_it_is_wrapped(robot: Robot) -> None:
+    bare, wrapped = HastyPolicy(), HastyPolicy()
+    for witness, policy in ((bare, bare), (wrapped, Instructed(wrapped, "fold the cloth"))):
+        episode = run_episode(robot, policy, EpisodeRequest(TASK, 0))
+        assert len(witness.instructions) == -(-len(episode.frames) // 2)
+
+
 def test_after_a_hand_back_the_policy_plans_anew(robot: Robot) -> None:
     policy = WitnessPolicy()
     episode = run_episode(robot, policy, EpisodeRequest(TASK, 0), TakeoverAt(1, 3))

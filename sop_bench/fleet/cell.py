@@ -91,7 +91,8 @@ class CellConfig:
         learner_start_s: When the learner begins.
         publish_every: Learner steps in a span; each ends with a new version.
         rounds: Collect, train and deploy in turns instead of at once; a span is then a whole round.
-        execute_steps: Steps of a chunk executed before the policy is asked again.
+        execute_steps: Steps of a chunk executed before the policy is asked again; ``None`` for as many as the
+            policy says.
         supervisor: How operators behave; ``None`` for nobody.
         pixels: Images kept with online episodes: of the frames the algorithm trains on, or of all.
         save_every: Spans between saves of the whole learner; a resumed cell computes again those since.
@@ -116,7 +117,7 @@ class CellConfig:
     learner_start_s: float = 0.0
     publish_every: int = 25
     rounds: Rounds | None = None
-    execute_steps: int = 4
+    execute_steps: int | None = None
     evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
     supervisor: SupervisorConfig | None = field(default_factory=OperatorConfig)
     algorithm: Algorithm = field(default_factory=HGDagger)

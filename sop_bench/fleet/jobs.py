@@ -103,7 +103,7 @@ class EvaluationJob:
     seeds: tuple[int, ...]
     split: Split = "test"
     rng_seed: int = 0
-    execute_steps: int = 4
+    execute_steps: int | None = None
     run_id: str = "evaluation"
     evaluation_id: str = "evaluation"
 

@@ -12,12 +12,14 @@ Trainable policies add weights that can be saved, loaded and named by a version.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.robot import Observation, RobotSpec
+
+EXECUTE_STEPS = 4  # of a chunk, where neither who asks nor the policy says otherwise
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ class Policy(Protocol):
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         """Absolute joint-position targets for the next steps, (chunk_steps, action_dim), rad."""
         ...
+
+
+@runtime_checkable
+class ChoosesHorizon(Protocol):
+    """A policy that says itself how many steps of its chunks are executed before it is asked again."""
+
+    @property
+    def execute_steps(self) -> int: ...
+
+
+def execution_horizon(policy: Policy) -> int:
+    """Steps of each chunk of `policy` that are executed before it is asked again."""
+    return policy.execute_steps if isinstance(policy, ChoosesHorizon) else EXECUTE_STEPS
 
 
 class RandomPolicy:

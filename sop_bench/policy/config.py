@@ -12,7 +12,15 @@ from sop_bench.robot import CameraSpec, RobotSpec
 MAGNIFIED_SHARES = (0.1, 0.4)
 """Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
 
-HEAD_FIELDS = ("context_dim", "flow_dim", "flow_blocks", "chunk_steps", "flow_draws", "euler_steps")
+HEAD_FIELDS = (
+    "context_dim",
+    "flow_dim",
+    "flow_blocks",
+    "chunk_steps",
+    "flow_draws",
+    "euler_steps",
+    "execute_steps",
+)
 """Of `NetworkConfig`: those that shape the action head and leave the encoder as it is."""
 
 
@@ -49,6 +57,7 @@ class NetworkConfig:
         chunk_steps: H, actions in a chunk.
         flow_draws: Draws of (time, noise) for each training sample.
         euler_steps: Integration steps at inference.
+        execute_steps: Steps of a chunk that are executed before the next is asked for.
     """
 
     max_words: int = 12
@@ -63,6 +72,7 @@ class NetworkConfig:
     chunk_steps: int = 16
     flow_draws: int = 2
     euler_steps: int = 2
+    execute_steps: int = 4
 
     def of_camera(self, name: str) -> CameraNetwork:
         """The encoder of the camera called `name`."""

@@ -76,6 +76,10 @@ class CompactVLA(nn.Module):
     def chunk_steps(self) -> int:
         return self.config.network.chunk_steps
 
+    @property
+    def execute_steps(self) -> int:
+        return self.config.network.execute_steps
+
     # -------------------------------------------------------------------------------------- acting
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sop_bench.policy.base import Policy, PolicyVersion
+from sop_bench.policy.base import Policy, PolicyVersion, execution_horizon
 from sop_bench.robot import Observation
 
 
@@ -28,6 +28,10 @@ class WrappedPolicy:
     @property
     def chunk_steps(self) -> int:
         return self.policy.chunk_steps
+
+    @property
+    def execute_steps(self) -> int:
+        return execution_horizon(self.policy)
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         return self.policy.act(observation, rng)

@@ -11,7 +11,6 @@ from sop_bench.errors import ConfigurationError
 from sop_bench.policy.base import Policy, PolicyVersion, RandomPolicy
 from sop_bench.policy.stress import AbruptPolicy, SmoothPolicy
 from sop_bench.robot import Observation, Robot
-from sop_bench.rollout import EXECUTE_STEPS
 from sop_bench.supervision.operator import expert_of
 
 EXPERT, RANDOM, SMOOTH, ABRUPT, SHAKY = "expert", "random", "smooth", "abrupt", "shaky"
@@ -87,6 +86,6 @@ def actor(name: str, robot: Robot) -> Policy:
     return policy_for(Path(name))
 
 
-def execute_steps(name: str) -> int:
-    """Steps of a chunk of the policy called `name` that are executed before it is asked again."""
-    return _STRESS[name].chunk_steps if name in _STRESS else EXECUTE_STEPS
+def execute_steps(name: str) -> int | None:
+    """Steps of a chunk of the policy called `name` that are executed at once; ``None`` for its own choice."""
+    return _STRESS[name].chunk_steps if name in _STRESS else None

@@ -42,7 +42,7 @@ class EvaluationConfig:
         station_seeds: Stations, taken in turn by scene.
         split: Product split; ``"test"`` names products the policy has never seen.
         first_seed: Scene seeds run from here, one per episode.
-        execute_steps: Steps of a chunk executed before replanning.
+        execute_steps: Steps of a chunk executed before replanning; ``None`` for as many as the policy says.
         shuffle_instructions: Give every episode the instruction of another scene: a policy that
             listens must fall to chance.
     """
@@ -54,7 +54,7 @@ class EvaluationConfig:
     split: Split = "test"
     station_seeds: tuple[int, ...] = STATIONS
     first_seed: int = EVALUATION_SEED
-    execute_steps: int = 4
+    execute_steps: int | None = None
     shuffle_instructions: bool = False
 
 

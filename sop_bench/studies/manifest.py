@@ -116,7 +116,7 @@ def configuration(directory: Path, *names: str) -> dict[str, Any]:
 
 
 def portable(path: Path) -> str:
-    """What names a file on any machine: from the checkout on if it is inside, else from the home, or whole."""
+    """What names a file on any machine: from the checkout on if it is inside, else from the home, or all."""
     whole = path.resolve()
     for root, name in ((Path(__file__).resolve().parents[2], ""), (Path.home(), "~/")):
         if whole.is_relative_to(root):

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from sop_bench.errors import RobotFaultError
 from sop_bench.fleet.engine import Engine
 from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
-from sop_bench.policy.base import Policy
+from sop_bench.policy.base import EXECUTE_STEPS, Policy
 from sop_bench.robot import Observation, Robot, RobotSpec
-from sop_bench.rollout import EXECUTE_STEPS, EpisodeRequest, run_episode
+from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.actors import ExpertPolicy
 from sop_bench.studies.evaluation import trained_tasks
 from sop_bench.studies.stopwatch import Stopwatch, TimedPolicy, TimedRobot
