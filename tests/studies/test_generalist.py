@@ -31,6 +31,7 @@ from sop_bench.studies.evaluation_report import as_table, as_text, write_rows
 from sop_bench.studies.offline import demonstrations_of
 from sop_bench.studies.pretrain import pretrain
 from sop_bench.studies.recipe import PretrainConfig, recipe_for
+from sop_bench.studies.task_speed import SHIPPED_GENERALIST
 from sop_bench.supervision.operator import OperatorConfig
 
 
@@ -95,6 +96,20 @@ def test_the_recipe_sees_and_points_at_what_the_tasks_have(bench: str):
 def test_the_recipe_of_the_shipped_task_is_the_shipped_recipe():
     pytest.importorskip("sop_envs")
     assert recipe_for(("restock/flat-shelf",)) == PretrainConfig()
+
+
+def test_the_shipped_generalist_has_the_head_and_the_demonstrations_of_the_recipe():
+    pytest.importorskip("sop_envs")
+    shipped = load_checkpoint(SHIPPED_GENERALIST)
+    demonstrations = demonstrations_of(SHIPPED_GENERALIST)
+    recipe = recipe_for(demonstrations.tasks)
+    assert set(demonstrations.tasks) == set(trained_tasks(SHIPPED_GENERALIST))
+    network = shipped.policy.config.network
+    assert network == network.with_head_of(recipe.network)
+    assert shipped.policy.execute_steps == recipe.network.execute_steps == 2
+    assert demonstrations == recipe.demonstrations
+    cloned = {name: shipped.facts["cloning"][name] for name in ("steps", "batch_size")}
+    assert cloned == {"steps": recipe.cloning.steps, "batch_size": recipe.cloning.batch_size}
 
 
 def test_the_checkpoint_knows_its_tasks_and_demonstrations(made: Made):
