@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.policy.base import EXECUTE_STEPS
 from sop_bench.robot import CameraSpec, RobotSpec
 
 MAGNIFIED_SHARES = (0.1, 0.4)
@@ -72,7 +73,7 @@ class NetworkConfig:
     chunk_steps: int = 16
     flow_draws: int = 2
     euler_steps: int = 2
-    execute_steps: int = 4
+    execute_steps: int = EXECUTE_STEPS
 
     def of_camera(self, name: str) -> CameraNetwork:
         """The encoder of the camera called `name`."""

@@ -18,9 +18,8 @@ from sop_bench.studies.mixture import MixtureConfig, profile_hours
 Pointing = tuple[tuple[str, str], ...]
 
 _SEVERAL_TASKS_STEPS = 20_000  # of the encoder
-# Several tasks need a wider head. Fewer frames of each in a step and twice the steps cost the same and did no
-# worse. Boxes are lost to hands that stop on a flap: asked twice as often, the policy stops less
-# (docs/lessons.md has the numbers).
+# Several tasks need a wider head, and boxes are lost to hands that stop on a flap: asked twice as often, the
+# policy stops less (docs/lessons.md has the numbers).
 _SEVERAL_TASKS_NETWORK = NetworkConfig(context_dim=512, flow_dim=768, execute_steps=2)
 _SEVERAL_TASKS_CLONING = CloningConfig(steps=6000, batch_size=64)  # frames of each task
 

@@ -120,7 +120,7 @@ def test_a_product_close_to_the_wall_is_taken_along_it(robot, finish):
 def test_a_hand_behind_the_freezer_comes_out_before_the_lid_opens(robot, finish):
     robot.reset(TASK, 4)
     situation = robot.situation
-    behind = kin.steepest(0.345, 0.07, situation.table_m + 0.04)
+    behind = kin.steepest(0.33, 0.10, situation.table_m + 0.03)  # where a lid that does not wait pins the arm
     assert behind is not None
     situation.data.qpos[6:10] = situation.data.ctrl[6:10] = behind
     situation.measure()

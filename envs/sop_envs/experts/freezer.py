@@ -51,7 +51,7 @@ class GraspBesideWall(Grasp):
         if not INSIDE_Y_M[0] - _FINGER_BESIDE_M < y < INSIDE_Y_M[0]:
             return across
         along = across - math.pi / 2
-        return along if self._s.layout.products[item].round else min(along, across, key=lambda yaw: abs(yaw))
+        return along if self._s.layout.products[item].round else min(along, across, key=abs)
 
 
 class FreezerExpert(RestockExpert):
