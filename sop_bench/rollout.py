@@ -75,7 +75,7 @@ def run_episode(
     observation = robot.reset(request.task, request.seed, split=request.split)
     header = _header(robot, policy, request, observation)
     supervisor.begin(robot, request.task, rng)
-    execute_steps = request.execute_steps or execution_horizon(policy)
+    execute_steps = request.execute_steps or execution_horizon(policy, observation.instruction)
     plan: deque[NDArray[np.float32]] = deque()
     outcome, reason = Outcome.RUNNING, ""
     while outcome is Outcome.RUNNING:

@@ -21,7 +21,8 @@ from sop_bench.policy.base import HoldPolicy
 from sop_bench.policy.batch import TrainingBatch
 from sop_bench.policy.checkpoint import save_checkpoint
 from sop_bench.policy.chunks import chunk_targets, supervised_steps
-from sop_bench.policy.config import NetworkConfig, PolicyConfig
+from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vla import CompactVLA, single_thread
 from sop_bench.robot import Assessment, CameraSpec, RobotSpec, Step

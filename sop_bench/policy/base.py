@@ -56,13 +56,12 @@ class Policy(Protocol):
 class ChoosesHorizon(Protocol):
     """A policy that says itself how many steps of its chunks are executed before it is asked again."""
 
-    @property
-    def execute_steps(self) -> int: ...
+    def execute_steps(self, instruction: str) -> int: ...
 
 
-def execution_horizon(policy: Policy) -> int:
-    """Steps of each chunk of `policy` that are executed before it is asked again."""
-    return policy.execute_steps if isinstance(policy, ChoosesHorizon) else EXECUTE_STEPS
+def execution_horizon(policy: Policy, instruction: str) -> int:
+    """Steps of each chunk of `policy` that are executed before it is asked again, under this instruction."""
+    return policy.execute_steps(instruction) if isinstance(policy, ChoosesHorizon) else EXECUTE_STEPS
 
 
 class RandomPolicy:

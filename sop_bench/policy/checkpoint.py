@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,10 +22,9 @@ from torch import Tensor
 from sop_bench.errors import ConfigurationError, ContractError, CorruptDataError
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.storage import Storage, packed, unpacked
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vla import CompactVLA
-
-Storage = Literal["float16", "float32"]
 
 _FORMAT = "sop-bench.policy.1"
 _UPDATE_FORMAT = "sop-bench.update.1"
@@ -57,17 +56,15 @@ def save_checkpoint(
     Args:
         facts: JSON-able training facts (task, task version, seeds, steps).
         number: Of the version.
-        storage: Of the weights; statistics are always float32. Half precision moves the weights, so load the
-            file again to act as the file does.
+        storage: Of the weights; statistics are always float32. Less than full precision moves the weights, so
+            load the file again to act as the file does.
 
     Raises:
         ContractError: A weight is not finite, also after rounding; nothing is written.
     """
-    parameters = {name for name, _ in policy.named_parameters()}
-    tensors = {
-        name: value.detach().to(getattr(torch, storage) if name in parameters else value.dtype).contiguous()
-        for name, value in policy.state_dict().items()
-    }
+    weights = dict(policy.named_parameters())
+    statistics = {name: value for name, value in policy.state_dict().items() if name not in weights}
+    tensors = packed(weights, storage) | packed(statistics, "float32")
     metadata = {
         "format": _FORMAT,
         "config": policy.config.save(),
@@ -90,8 +87,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     tokenizer = Tokenizer(metadata["words"], config.network.max_words)
     policy = CompactVLA(config, tokenizer, torch.Generator(), version)
     try:
-        policy.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except RuntimeError as error:
+        policy.load_state_dict(unpacked(tensors))
+    except (RuntimeError, KeyError) as error:
         raise CorruptDataError(
             f"{path} does not hold the weights of its own configuration ({error}); expected one tensor for "
             f"each. Restore it from a copy, or pretrain again."
@@ -110,11 +107,10 @@ def update_bytes(
     Raises:
         ContractError: A weight is not finite; a broken update must not reach a robot.
     """
-    tensors = {
-        name: value.detach().to(getattr(torch, storage)).contiguous() for name, value in weights.items()
-    }
     return _serialised(
-        tensors, {"format": _UPDATE_FORMAT, "base": base.content_hash, "number": number}, f"update {number}"
+        packed(weights, storage),
+        {"format": _UPDATE_FORMAT, "base": base.content_hash, "number": number},
+        f"update {number}",
     )
 
 
@@ -135,7 +131,7 @@ def apply_update(policy: CompactVLA, data: bytes, base: PolicyVersion) -> Policy
             f"{base.content_hash[:8]}; allowed: updates of the same checkpoint. Start robots and learner "
             f"from one file."
         )
-    policy.load_update({name: value.float() for name, value in tensors.items()}, version)
+    policy.load_update(unpacked(tensors), version)
     return version
 
 

@@ -3,110 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sop_bench.errors import ConfigurationError, unknown_name
-from sop_bench.policy.base import EXECUTE_STEPS
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.robot import CameraSpec, RobotSpec
 
 MAGNIFIED_SHARES = (0.1, 0.4)
 """Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
 
-HEAD_FIELDS = (
-    "context_dim",
-    "flow_dim",
-    "flow_blocks",
-    "chunk_steps",
-    "flow_draws",
-    "euler_steps",
-    "execute_steps",
-)
-"""Of `NetworkConfig`: those that shape the action head and leave the encoder as it is."""
-
-
-@dataclass(frozen=True)
-class CameraNetwork:
-    """Convolutions of one camera's encoder (see `vision.CameraEncoder`).
-
-    Attributes:
-        stem_channels, channels: Of the two strided convolutions; the FiLM blocks keep `channels`.
-        kernels: Kernel size of each FiLM block.
-        grid_channels: Channels of the grid that is flattened.
-        vector_dim: Length of the camera's vector.
-    """
-
-    stem_channels: int = 32
-    channels: int = 64
-    kernels: tuple[int, ...] = (3, 3)
-    grid_channels: int = 32
-    vector_dim: int = 128
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Widths and depths.
-
-    Attributes:
-        max_words: Longest instruction, in words.
-        word_dim, language_dim: Embedding of one word, and of the whole instruction.
-        scene_camera, wrist_camera: Encoders of cameras that see the whole scene, from which products are
-            named, and of cameras called ``wrist...``, which see a few centimetres and locate.
-        grounding_dim: Hidden width of the read-out of labels.
-        context_dim: What the flow head is conditioned on.
-        flow_dim, flow_blocks: Width and residual blocks of the flow head.
-        chunk_steps: H, actions in a chunk.
-        flow_draws: Draws of (time, noise) for each training sample.
-        euler_steps: Integration steps at inference.
-        execute_steps: Steps of a chunk that are executed before the next is asked for.
-    """
-
-    max_words: int = 12
-    word_dim: int = 32
-    language_dim: int = 64
-    scene_camera: CameraNetwork = CameraNetwork(16, 32, (3, 3, 3), vector_dim=64)
-    wrist_camera: CameraNetwork = CameraNetwork(16, 32, (3,), 16, vector_dim=96)
-    grounding_dim: int = 256
-    context_dim: int = 256
-    flow_dim: int = 384
-    flow_blocks: int = 2
-    chunk_steps: int = 16
-    flow_draws: int = 2
-    euler_steps: int = 2
-    execute_steps: int = EXECUTE_STEPS
-
-    def of_camera(self, name: str) -> CameraNetwork:
-        """The encoder of the camera called `name`."""
-        return self.wrist_camera if name.startswith("wrist") else self.scene_camera
-
-    def with_head_of(self, other: NetworkConfig) -> NetworkConfig:
-        """This encoder below the action head of `other`."""
-        return replace(self, **{name: getattr(other, name) for name in HEAD_FIELDS})
-
-    @classmethod
-    def load(cls, data: Mapping[str, Any]) -> NetworkConfig:
-        """From plain data, as `dataclasses.asdict` writes it."""
-        cameras = {
-            name: CameraNetwork(**{**data[name], "kernels": tuple(data[name]["kernels"])})
-            for name in ("scene_camera", "wrist_camera")
-        }
-        return cls(**{**data, **cameras})
-
-    @classmethod
-    def tiny(cls) -> NetworkConfig:
-        """A network for tests: the same parts, milliseconds to train."""
-        camera = CameraNetwork(stem_channels=4, channels=8, kernels=(3,), grid_channels=4, vector_dim=16)
-        return cls(
-            word_dim=4,
-            language_dim=8,
-            scene_camera=camera,
-            wrist_camera=camera,
-            grounding_dim=16,
-            context_dim=32,
-            flow_dim=32,
-            flow_blocks=1,
-            chunk_steps=8,
-        )
+_POSITION = 3  # numbers of a position in a label
 
 
 @dataclass(frozen=True)
@@ -123,6 +30,11 @@ class TaskConfig:
     words: tuple[str, ...]
     labels: tuple[str, ...]
 
+    @property
+    def family(self) -> str:
+        """What comes before the slash of its name."""
+        return self.name.split("/")[0]
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -133,7 +45,8 @@ class PolicyConfig:
         joint_names: One per action dimension; names that end in ``gripper`` are treated as two-valued.
         proprioception_names: One per dimension of `Observation.proprioception`.
         labels: Name and length of each label of the grounding read-out, in order.
-        pointing: Camera and label of each `pointer.Pointer`: the camera votes for that label cell by cell.
+        pointing: Cameras and labels: the camera votes for that label cell by cell, with a `pointer.Pointer`
+            for each of its positions.
         network: Widths and depths.
         tasks: Of a generalist; empty for a policy of one task, which need not tell tasks apart.
     """
@@ -199,9 +112,20 @@ class PolicyConfig:
         visual_dim = sum(self.network.of_camera(camera.name).vector_dim for camera in self.cameras)
         return visual_dim + self.network.language_dim
 
-    def pointed_at(self, camera: str) -> tuple[str, ...]:
-        """The labels that a camera points at, in order."""
-        return tuple(label for name, label in self.pointing if name == camera)
+    def pointed_at(self, camera: str) -> tuple[slice, ...]:
+        """What a camera points at, in order, as places among all labels: each position of a label by itself.
+
+        The four edges of a carton's flaps are one label, but they lie in four parts of the picture.
+        """
+        places: list[slice] = []
+        for name, label in self.pointing:
+            if name == camera:
+                whole = self.label_slice(label)
+                length = (
+                    _POSITION if (whole.stop - whole.start) % _POSITION == 0 else whole.stop - whole.start
+                )
+                places += [slice(at, at + length) for at in range(whole.start, whole.stop, length)]
+        return tuple(places)
 
     def label_slice(self, name: str) -> slice:
         """Where the label called `name` stands among all labels."""

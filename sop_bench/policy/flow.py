@@ -83,6 +83,7 @@ class FlowHead(nn.Module):
         chunk_z: Tensor,
         valid: Tensor,
         generator: torch.Generator,
+        task: Tensor | None = None,
     ) -> Tensor:
         """Mean error of each sample's destination, (B,), over its valid steps: Huber's, squared near zero.
 
@@ -94,7 +95,9 @@ class FlowHead(nn.Module):
             chunk_z: (B, H, A) targets.
             valid: (B, H) bool.
             generator: Source of proprioception noise, flow times and flow noise.
+            task: Not needed: a generalist's features name it.
         """
+        del task
         noisy_state = state_z + _PROPRIO_NOISE * _normal(state_z.shape, generator)
         noisy_commanded = commanded_z + _PROPRIO_NOISE * _normal(commanded_z.shape, generator)
         context = self.context(features, noisy_state, noisy_commanded).repeat(self.draws, 1)
@@ -108,8 +111,11 @@ class FlowHead(nn.Module):
         per_step = error.view(self.draws, len(chunk_z), *self.chunk_shape).mean(dim=(0, 3))  # (B, H)
         return (per_step * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
-    def sample(self, features: Tensor, state_z: Tensor, commanded_z: Tensor) -> Tensor:
+    def sample(
+        self, features: Tensor, state_z: Tensor, commanded_z: Tensor, task: Tensor | None = None
+    ) -> Tensor:
         """The chunk reached from zero noise, (B, H, A), in z units."""
+        del task
         context = self.context(features, state_z, commanded_z)
         ticks = self._tick(torch.arange(self.euler_steps)[:, None] / self.euler_steps)
         chunk = torch.zeros(len(features), self.chunk_shape[0] * self.chunk_shape[1])

@@ -120,8 +120,7 @@ def _loss(config: PolicyConfig, sight: Sight, labels_z: Tensor) -> Tensor:
     grounding = F.smooth_l1_loss(sight.labels, labels_z, beta=_LOSS_KNEE, reduction="none").mul(weight).mean()
     pointing: list[Tensor] = []
     for camera in sight.votes:
-        for votes, label in zip(sight.votes[camera], config.pointed_at(camera), strict=True):
-            place = config.label_slice(label)
+        for votes, place in zip(sight.votes[camera], config.pointed_at(camera), strict=True):
             loss = pointing_loss(votes, labels_z[:, place])
             pointing.append(loss.where(known[:, place].all(dim=1), 0.0).mean())
     return _GROUNDING_WEIGHT * grounding + sum(pointing, start=torch.zeros(()))

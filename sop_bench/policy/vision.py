@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sop_bench.policy.config import MAGNIFIED_SHARES, CameraNetwork, NetworkConfig, PolicyConfig
-from sop_bench.policy.pointer import Pointer, Votes, attended, pointed
+from sop_bench.policy.config import MAGNIFIED_SHARES, PolicyConfig
+from sop_bench.policy.network import CameraNetwork, NetworkConfig
+from sop_bench.policy.pointer import Pointer, Votes, attended, pointed_together, votes_of
 from sop_bench.robot import CameraSpec
 
 _POSE_DIM = 32  # length of the embedding of the pose that modulates the images
@@ -61,7 +62,7 @@ class FilmBlock(nn.Module):
 class CameraEncoder(nn.Module):
     """One camera: a strided stem, FiLM blocks at an eighth of the resolution, and a flattened grid.
 
-    `Pointer`s read the same grid, one for each label that the configuration asks for.
+    `Pointer`s read the same grid, one for each position that the configuration asks for.
     """
 
     def __init__(
@@ -98,12 +99,15 @@ class CameraEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, condition)
         cells = F.relu(x.permute(0, 2, 3, 1).flatten(1, 2))  # (B, cells, channels)
-        first = [] if self.pointer is None else [self.pointer]
-        votes = [pointer(cells, pose) for pointer in (*first, *self.further_pointers)]
+        votes = votes_of(self._pointers(), cells, pose)
         grid = F.relu(self.grid(cells))  # not in place: of a view, that costs its gradient four copies
         if self.attends:
             return self.out(torch.cat([attended(vote, grid) for vote in votes], dim=1)), votes
         return self.out(grid.flatten(1)), votes
+
+    def _pointers(self) -> list[Pointer]:
+        first = [] if self.pointer is None else [self.pointer]
+        return [*first, *(pointer for pointer in self.further_pointers if isinstance(pointer, Pointer))]
 
     def _embed_pixels(self, image: Tensor) -> Tensor:
         # The scaling of pixels to [-.5, .5] is folded into the convolution: done on the pixels it would cost
@@ -151,9 +155,8 @@ class VisionLanguageEncoder(nn.Module):
         self.pose = nn.Sequential(
             nn.Linear(config.state_dim, 2 * _POSE_DIM), nn.ReLU(), nn.Linear(2 * _POSE_DIM, _POSE_DIM)
         )
-        lengths = dict(config.labels)
         pointed_dims = {
-            camera.name: [lengths[label] for label in config.pointed_at(camera.name)]
+            camera.name: [place.stop - place.start for place in config.pointed_at(camera.name)]
             for camera in config.cameras
         }
         self.cameras = nn.ModuleDict(
@@ -225,7 +228,7 @@ class VisionLanguageEncoder(nn.Module):
             vector, votes[name] = encoder(images[name], language, pose)
             vectors.append(vector)
         # Pointers learn from their own loss alone: that of the read-out would pull two candidates together.
-        places = [pointed(vote).detach() for mixtures in votes.values() for vote in mixtures]
+        places = [place.detach() for mixtures in votes.values() for place in pointed_together(mixtures)]
         seen = [*(F.relu(vector) for vector in vectors), language, pose]
         hidden = self.grounding(torch.cat([*seen, *places], dim=1))
         labels = self.read_out(torch.cat([hidden, *places], dim=1))

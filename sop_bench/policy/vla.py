@@ -24,7 +24,7 @@ from sop_bench.errors import ConfigurationError, ContractError
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
 from sop_bench.policy.config import PolicyConfig
-from sop_bench.policy.flow import FlowHead
+from sop_bench.policy.family_heads import action_head
 from sop_bench.policy.normaliser import Normaliser, TaskNormaliser
 from sop_bench.policy.precision import training_precision
 from sop_bench.policy.recogniser import Recogniser
@@ -60,7 +60,7 @@ class CompactVLA(nn.Module):
         self.version = version or PolicyVersion(0, "untrained")
         with _seeded(generator):
             self.encoder = VisionLanguageEncoder(config, tokenizer.size)
-            self.head = FlowHead(config)
+            self.head = action_head(config)
         shapes = (config.state_dim, config.joint_names, config.network.chunk_steps)
         self.normaliser = TaskNormaliser(len(config.tasks), *shapes) if config.tasks else Normaliser(*shapes)
         self.recogniser = Recogniser(config.tasks, tokenizer)
@@ -76,9 +76,12 @@ class CompactVLA(nn.Module):
     def chunk_steps(self) -> int:
         return self.config.network.chunk_steps
 
-    @property
-    def execute_steps(self) -> int:
-        return self.config.network.execute_steps
+    def execute_steps(self, instruction: str) -> int:
+        """Steps of a chunk that are executed under this instruction before `act` is called again."""
+        task = self._language_of(instruction)[1]
+        family = self.config.tasks[int(task)].family if self.config.tasks else ""
+        network = self.config.network
+        return dict(network.family_execute_steps).get(family, network.execute_steps)
 
     # -------------------------------------------------------------------------------------- acting
 
@@ -103,7 +106,7 @@ class CompactVLA(nn.Module):
             language, task = self._language_of(observation.instruction)
             features = self.encoder.features(images, language, state, task)
             chunk_z = self.head.sample(
-                features, self.normaliser.state(state, task), self.normaliser.commanded(commanded, task)
+                features, self.normaliser.state(state, task), self.normaliser.commanded(commanded, task), task
             )
             chunk_rad = self.normaliser.decode_chunk(chunk_z, commanded, task)
             chunk_rad = self.normaliser.snap_grippers(chunk_rad, task)
@@ -183,6 +186,7 @@ class CompactVLA(nn.Module):
             self.normaliser.encode_chunk(batch.chunk_rad, batch.commanded_rad, task),
             batch.valid,
             generator,
+            task,
         )
 
     def trainable_parameters(self, mode: Trainable = "head") -> list[nn.Parameter]:

@@ -29,9 +29,8 @@ class WrappedPolicy:
     def chunk_steps(self) -> int:
         return self.policy.chunk_steps
 
-    @property
-    def execute_steps(self) -> int:
-        return execution_horizon(self.policy)
+    def execute_steps(self, instruction: str) -> int:
+        return execution_horizon(self.policy, instruction)
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         return self.policy.act(observation, rng)

@@ -13,7 +13,8 @@ import torch
 
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.checkpoint import save_checkpoint
-from sop_bench.policy.config import HEAD_FIELDS, PolicyConfig, TaskConfig
+from sop_bench.policy.config import PolicyConfig, TaskConfig
+from sop_bench.policy.network import HEAD_FIELDS
 from sop_bench.policy.perception import label_lengths, localisation, train_perception
 from sop_bench.policy.scene_files import cached_scenes, load_scenes
 from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes, request_facts

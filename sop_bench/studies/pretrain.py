@@ -11,7 +11,7 @@ import torch
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.base import PolicyVersion
 from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
-from sop_bench.policy.config import NetworkConfig
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import DemonstrationProgress, collect_demonstrations, demonstration_files
@@ -62,7 +62,7 @@ def pretrain(
     facts["cloning"] = {**asdict(config.cloning), "final_loss": cloned.loss}
     if len(cloned.task_loss) > 1:
         facts["cloning"]["final_task_loss"] = dict(cloned.task_loss)
-    return save_checkpoint(policy, checkpoint, facts=facts)
+    return save_checkpoint(policy, checkpoint, facts=facts, storage=config.storage)
 
 
 def with_encoder_of(

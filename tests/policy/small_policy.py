@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from sop_bench.policy.batch import PixelBatch, TrainingBatch
-from sop_bench.policy.config import NetworkConfig, PolicyConfig
+from sop_bench.policy.config import PolicyConfig
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.tokenizer import Tokenizer
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.robot import CameraSpec, Observation

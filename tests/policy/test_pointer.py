@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from sop_bench.policy.pointer import Votes, attended, pointed, pointing_loss
+from sop_bench.policy.pointer import (
+    Pointer,
+    Votes,
+    attended,
+    pointed,
+    pointed_together,
+    pointing_loss,
+    votes_of,
+)
 
 
 def two_candidates(first_weight: float) -> Votes:
@@ -46,3 +55,20 @@ def test_what_is_attended_is_mixed_by_belief_without_teaching_the_belief():
     seen.sum().backward()
     assert cells.grad is not None
     assert weight.grad is None
+
+
+@pytest.mark.parametrize("pose_dim", [0, 5])
+@pytest.mark.parametrize("lengths", [(3,), (3, 3, 3), (3, 2)])
+def test_pointers_together_say_what_each_says_alone(lengths, pose_dim):
+    generator = torch.Generator().manual_seed(0)
+    pointers = [Pointer(channels=6, cells=8, pose_dim=pose_dim, label_dim=length) for length in lengths]
+    with torch.no_grad():
+        for parameter in (parameter for pointer in pointers for parameter in pointer.parameters()):
+            parameter.normal_(std=0.3, generator=generator)
+    grid, pose = torch.randn(4, 8, 6, generator=generator), torch.randn(4, pose_dim, generator=generator)
+    alone, together = [pointer(grid, pose) for pointer in pointers], votes_of(pointers, grid, pose)
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one.log_weight, other.log_weight)
+        torch.testing.assert_close(one.position, other.position)
+    for one, place in zip(alone, pointed_together(together), strict=True):
+        torch.testing.assert_close(pointed(one), place, rtol=1e-4, atol=1e-5)

@@ -117,6 +117,14 @@ def test_with_all_labels_the_loss_is_that_of_a_single_task_bit_for_bit():
         assert one is other is None or (one == other).all()
 
 
+def test_each_position_of_a_label_is_pointed_at_by_itself():
+    """Four flaps of a carton are one label in four places: one vote for all twelve numbers read none well."""
+    policy, scenes = a_generalist(), scenes_of_both(2)
+    assert CONFIG_OF_TWO.pointed_at("front") == (slice(0, 3), slice(4, 7), slice(7, 10))
+    assert CONFIG_OF_TWO.pointed_at("wrist_right") == (slice(0, 3),)
+    assert [vote.position.shape[2] for vote in see(policy, scenes).votes["front"]] == [3, 3, 3]
+
+
 def test_features_hold_only_what_the_task_has_and_end_with_the_task():
     policy, scenes = a_generalist(), scenes_of_both(3)
     features = torch.from_numpy(policy.encode(scenes.images, scenes.instructions.tolist(), scenes.state))

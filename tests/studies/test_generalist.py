@@ -21,7 +21,7 @@ from sop_bench.fleet.engine import Engine, InlineEngine
 from sop_bench.fleet.virtual import run_cell
 from sop_bench.learner.optimiser import LearnerConfig
 from sop_bench.policy.checkpoint import load_checkpoint
-from sop_bench.policy.config import NetworkConfig
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.perception import PerceptionConfig
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.cloning import CloningConfig, load_demonstrated
@@ -61,7 +61,10 @@ def made(bench: str, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
         moments=40,
         shard_scenes=20,
         probe_scenes=4,
-        network=NetworkConfig.tiny(),
+        network=replace(
+            NetworkConfig.tiny(), head_per_family=True, family_execute_steps=(("cloth", 2), ("toy", 3))
+        ),
+        storage="int8",
         perception=PerceptionConfig(steps=60, batch_size=32),
         cloning=CloningConfig(steps=400, batch_size=64),
     )
@@ -106,7 +109,7 @@ def test_the_shipped_generalist_has_the_head_and_the_demonstrations_of_the_recip
     assert set(demonstrations.tasks) == set(trained_tasks(SHIPPED_GENERALIST))
     network = shipped.policy.config.network
     assert network == network.with_head_of(recipe.network)
-    assert shipped.policy.execute_steps == recipe.network.execute_steps == 2
+    assert dict(recipe.network.family_execute_steps) == {"box": 2}
     assert demonstrations == recipe.demonstrations
     cloned = {name: shipped.facts["cloning"][name] for name in ("steps", "batch_size")}
     assert cloned == {"steps": recipe.cloning.steps, "batch_size": recipe.cloning.batch_size}

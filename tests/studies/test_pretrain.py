@@ -11,7 +11,7 @@ import torch
 
 from sop_bench.fleet.engine import Engine, make_engine
 from sop_bench.policy.checkpoint import load_checkpoint
-from sop_bench.policy.config import NetworkConfig
+from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.perception import PerceptionConfig
 from sop_bench.studies.demos import DemonstrationConfig
 from sop_bench.studies.pretrain import CloningConfig, PretrainConfig, pretrain
