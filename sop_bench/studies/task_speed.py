@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sop_bench.errors import RobotFaultError
 from sop_bench.fleet.engine import Engine
 from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
-from sop_bench.policy.base import EXECUTE_STEPS, Policy
+from sop_bench.policy.base import Policy, RandomPolicy, execution_horizon
 from sop_bench.robot import Observation, Robot, RobotSpec
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.actors import ExpertPolicy
@@ -133,22 +133,23 @@ def measure_loop(
 
 
 def _policy(loop: str, robot: Robot, checkpoint: Path | None) -> Policy:
+    policy = RandomPolicy(robot.spec) if checkpoint is None else policy_for(checkpoint)
     if loop == POLICY_LOOP:
-        assert checkpoint is not None
-        return policy_for(checkpoint)
-    return _LookingExpert(robot) if loop == PICTURES else ExpertPolicy(robot)
+        return policy
+    return _LookingExpert(robot, policy) if loop == PICTURES else ExpertPolicy(robot)
 
 
 class _LookingExpert(ExpertPolicy):
-    """Reads every camera as often as a policy that replans every `EXECUTE_STEPS`, for nothing."""
+    """Reads every camera for nothing, as often as `policy` would be asked."""
 
-    def __init__(self, robot: Robot) -> None:
+    def __init__(self, robot: Robot, policy: Policy) -> None:
         super().__init__(robot)
+        self._policy = policy
         self._cameras = tuple(camera.name for camera in robot.spec.cameras)
         self._acts = 0
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
-        if self._acts % EXECUTE_STEPS == 0:
+        if self._acts % execution_horizon(self._policy, observation.instruction) == 0:
             for camera in self._cameras:
                 _ = observation.images[camera]
         self._acts += 1
