@@ -36,6 +36,9 @@ def tasks(
             help="Run expert, takeovers and random policy on this many unseen instances each, and time some.",
         ),
     ] = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Time expert and policy again, on this machine; rates are kept.")
+    ] = False,
     picture: Annotated[
         Path | None, typer.Option(help="Write a contact sheet of an expert episode of TASK (.png or .jpg).")
     ] = None,
@@ -52,7 +55,7 @@ def tasks(
     from sop_bench import cli_progress as progress
     from sop_bench.fleet.engine import make_engine
     from sop_bench.robot import make_robot
-    from sop_bench.studies import task_cards, task_rates
+    from sop_bench.studies import task_cards, task_rates, task_retiming
 
     with make_robot(adapter) as robot:
         if task is not None and task not in robot.spec.tasks:
@@ -60,13 +63,16 @@ def tasks(
         names = robot.spec.tasks if task is None else (task,)
         if picture is not None:
             _check_sheet(picture, task)
-        if measure is not None:
+        if measure is not None or speed:
             with (
                 interruptible(again("To measure again:")),
                 make_engine(worker_count(workers)) as engine,
                 progress.phases(err) as bar,
             ):
                 for name in names:
+                    if measure is None:
+                        task_retiming.time_again(name, records, engine, bar, checkpoint)
+                        continue
                     config = task_rates.RatesConfig(name, adapter, measure)
                     task_rates.measure(config, records, engine, bar, checkpoint)
         facts = [task_cards.gather(robot, name, records) for name in names]

@@ -108,6 +108,31 @@ def test_a_checkpoint_is_timed_and_named_in_the_record(run, world: ReachWorld, t
     assert record["manifest"]["files"]["policy"]["path"] == checkpoint
 
 
+def test_timing_again_keeps_the_rates_and_says_where_it_was_done(run, world: ReachWorld, tmp_path: Path):
+    run("tasks", "reach/near", "--adapter", "reach", "--measure", "1", "--workers", "0")
+    path = tmp_path / "results/tasks/reach-near.json"
+    before = json.loads(path.read_text())
+    before["speed"]["expert"]["real_time_factor"] = before["manifest"]["machine"]["cpu"] = (
+        "of another machine"
+    )
+    path.write_text(json.dumps(before))
+    code, shown = run("tasks", "reach/near", "--adapter", "reach", "--speed", "--workers", "0")
+    assert code == 0
+    after = json.loads(path.read_text())
+    assert after["speed"]["expert"]["real_time_factor"] > 0
+    assert {name: after[name] for name in before if name != "speed"} == {
+        name: before[name] for name in before if name != "speed"
+    }
+    assert after["speed_manifest"]["machine"]["cpu"] in words(shown)
+    assert "of another machine" not in shown
+
+
+def test_speed_without_rates_says_how_to_measure_both(run, world: ReachWorld):
+    code, shown = run("tasks", "reach/near", "--adapter", "reach", "--speed", "--workers", "0")
+    assert code != 0
+    assert "sop-bench tasks reach/near --measure 200" in words(shown)
+
+
 def test_the_table_has_takeovers_and_real_time_factors_within_a_hundred_columns(run, world: ReachWorld):
     run("tasks", "reach/near", "--adapter", "reach", "--measure", "2", "--workers", "0")
     code, shown = run("tasks", "--adapter", "reach", columns=100)

@@ -133,8 +133,7 @@ def measure(
         for i in range(config.episodes)
     ]
     takeover = summary(_all(takeovers, told("takeover")))
-    requests = [_request(config, index) for index in range(EPISODES)]
-    speed = measure_speed(config.robot, _ONE_STATION, requests, checkpoint, engine, told("speed"))
+    speed = timed(config, checkpoint, engine, told("speed"))
     film_expert(config, picture_file(directory, config.task))
     data = {
         "task": config.task,
@@ -149,6 +148,14 @@ def measure(
     }
     write_json(record_file(directory, config.task), data)
     return TaskRates(config, version, expert, random, takeover, speed, run["machine"]["cpu"])
+
+
+def timed(
+    config: RatesConfig, checkpoint: Path | None, engine: Engine, on_progress: Callable[[int, int], None]
+) -> TaskSpeed:
+    """How fast the first instances run, with the policy of `checkpoint` in the loop if there is one."""
+    requests = [_request(config, index) for index in range(EPISODES)]
+    return measure_speed(config.robot, _ONE_STATION, requests, checkpoint, engine, on_progress)
 
 
 def _all(futures: Sequence[Future[T]], on_progress: Callable[[int, int], None]) -> list[T]:
@@ -237,7 +244,7 @@ def load_rates(directory: Path, task: str) -> TaskRates | None:
             _rate(data[RANDOM]),
             TakeoverRate.from_dict(data["takeover"]) if "takeover" in data else None,
             TaskSpeed.from_dict(data["speed"]) if "speed" in data else None,
-            data["manifest"].get("machine", {}).get("cpu", ""),
+            data.get("speed_manifest", data["manifest"]).get("machine", {}).get("cpu", ""),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise CorruptDataError(
