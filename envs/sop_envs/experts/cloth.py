@@ -30,6 +30,7 @@ HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD, ASKEW_RAD = 0.20, 0.4
 BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
+WEDGED_M = 0.030  # from where it is commanded: fingers are caught under something
 FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
@@ -243,6 +244,8 @@ def _up(hand: Hand) -> Move:
 
 def _opening(hand: Hand) -> bool:
     """A jaw told to open may still do so; one that something keeps from it is lifted."""
+    if math.dist(hand.tcp_m, hand.commanded_tcp_m) > WEDGED_M:
+        return False
     return hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
 
 
