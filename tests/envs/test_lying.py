@@ -1,4 +1,4 @@
-"""What of a cloth's lying is put right first, and when it is too late to turn back."""
+"""What of a cloth's lying is put right first, and what a hand does that is caught."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
-import pytest
 from sop_envs.experts import cloth as cloth_expert
-from sop_envs.experts.lying import leading, must_be_spread
+from sop_envs.experts.lying import leading
 from sop_envs.hand import Hand
 from sop_envs.tasks.cloth_fold import FoldSituation
 
 START_M = np.array([[0.15, 0.1], [0.15, -0.1], [0.30, 0.1], [0.30, -0.1]])
-SPAN_M = 0.15
 LEFT = 0
 
 
@@ -37,46 +35,6 @@ def test_a_tab_that_lies_nearly_where_it_lay_waits_for_one_that_does_not():
     """Else it is fetched and brought for ever, while each bringing of the other's edge moves it again."""
     assert leading(lying({0: (-0.09, 0.0), 2: (-0.02, 0.0)}), LEFT) == (0, 2)
     assert leading(lying({0: (0.02, 0.0), 2: (0.09, 0.0)}), LEFT) == (2, 0)
-
-
-class Carried:
-    """A crooked cloth on its way over: `way` is what is left, as a share of the whole."""
-
-    folded, span_m = False, SPAN_M
-    start_m, cloth = START_M, SimpleNamespace(rows=8)
-    tab_m = np.column_stack([START_M, np.full(4, 0.03)])
-
-    def __init__(self, way: float, held: list[int | None]):
-        self.way, self.held = way, held
-        self.hands = [SimpleNamespace(base_m=np.array([0.0, y, 0.0])) for y in (0.1, -0.1)]
-
-    def way_left_m(self, side: int) -> float:
-        return self.way * SPAN_M
-
-    def lying_fit(self, rows: slice) -> tuple[None, float]:
-        return None, 0.05
-
-
-@pytest.mark.parametrize(
-    ("way", "held", "spread"),
-    [
-        (0.5, [2, 3], False),  # half-way over: turned back and over again, it never arrived
-        (0.9, [2, 3], True),
-        (0.5, [2, None], True),
-    ],
-)
-def test_a_crooked_cloth_is_spread_unless_both_far_tabs_are_well_on_their_way(way, held, spread):
-    assert must_be_spread(cast(FoldSituation, Carried(way, held))) is spread
-
-
-def test_a_near_tab_in_a_hand_is_brought_all_the_way():
-    cloth = Carried(0.9, [0, None])
-    cloth.lying_fit = lambda rows: (None, 0.0)
-    cloth.narrowest = 1.0
-    assert must_be_spread(cast(FoldSituation, cloth)) is False
-    cloth.tab_m = Carried.tab_m.copy()
-    cloth.tab_m[0, 0] += 0.02
-    assert must_be_spread(cast(FoldSituation, cloth)) is True
 
 
 def test_a_hand_that_is_caught_under_something_is_lifted_and_not_told_to_open_for_ever():

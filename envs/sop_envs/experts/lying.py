@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 CROOKED_M = 0.010  # r.m.s. of the near half: beyond, it is spread before it is folded
 SETTLED_M = 0.035  # a tab this close to where it lay waits for one that is twice as far off
-UNDER_WAY = 0.65  # of the way: with less of it left, a fold is finished
-BROUGHT_M = 0.009  # a near tab in a hand is laid down this close to where it lay
 ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
 NEAREST_M, FARTHEST_M = 0.100, 0.365  # near tabs from the robot's edge; far tabs from the base of their arm
 NEARLY_M = 0.040  # a fold this near its end is finished where it is
@@ -22,23 +20,9 @@ NARROW, STRETCHED_M = 0.88, 0.030  # width of a rumpled row, in full ones; far t
 def must_be_spread(situation: FoldSituation) -> bool:
     """Whether it must be spread where it lay before it can be folded: crumpled, rumpled, or gone astray."""
     s = situation
-    if s.folded or _under_way(s):
+    if s.folded:
         return False
-    crooked = s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
-    return crooked or _on_its_way(s) or _astray(s) or _rumpled(s)
-
-
-def _under_way(s: FoldSituation) -> bool:
-    """Both far tabs are being carried over: what is crooked now gets no better by turning back."""
-    return s.held == [2, 3] and max(s.way_left_m(side) for side in (0, 1)) < UNDER_WAY * s.span_m
-
-
-def _on_its_way(s: FoldSituation) -> bool:
-    """A near tab is in a hand, and is brought all the way: let go as soon as it would do, it springs back."""
-    return any(
-        s.held[side] == side and np.linalg.norm(s.start_m[side] - s.tab_m[side, :2]) > BROUGHT_M
-        for side in (0, 1)
-    )
+    return _astray(s) or _rumpled(s) or s.lying_fit(slice(0, s.cloth.rows // 2))[1] > CROOKED_M
 
 
 def _astray(s: FoldSituation) -> bool:
