@@ -24,10 +24,8 @@ def lying(moved_m: dict[int, tuple[float, float]]) -> FoldSituation:
 
 
 def test_the_tab_that_pulls_the_cloth_after_it_comes_first():
-    assert leading(lying({0: (-0.06, 0.0), 2: (-0.06, 0.0)}), LEFT) == (
-        2,
-        0,
-    )  # all of it too near: by the far tab
+    """A cloth too near is pushed back by nothing: its far tab draws it, and the near one if it is too far."""
+    assert leading(lying({0: (-0.06, 0.0), 2: (-0.06, 0.0)}), LEFT) == (2, 0)
     assert leading(lying({0: (0.06, 0.0), 2: (0.06, 0.0)}), LEFT) == (0, 2)
 
 
