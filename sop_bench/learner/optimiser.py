@@ -115,13 +115,10 @@ class Optimiser:
             self._average = WeightAverage(average, self._config.ema, forgets_start=True)
             for name, parameter in self._parameters.items():
                 parameter.copy_(state[f"weight/{name}"])
-                moments = {
-                    moment: _like(parameter, state[f"{moment}/{name}"])
-                    for moment in _MOMENTS
-                    if f"{moment}/{name}" in state  # a head that has had no frame yet has none
-                }
-                if moments:
-                    self._adamw.state[parameter] = moments
+                if f"{_MOMENTS[0]}/{name}" in state:  # a head that has had no frame yet has no moments
+                    self._adamw.state[parameter] = {
+                        moment: _like(parameter, state[f"{moment}/{name}"]) for moment in _MOMENTS
+                    }
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ another's. It asks nothing of the robot: the task is read from the instruction (
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -37,40 +39,29 @@ class FamilyHeads(nn.Module):
         task: Tensor,
     ) -> Tensor:
         """As `FlowHead.loss`, (B,), for rows of the tasks (B,)."""
-        rows, losses = [], []
-        for head, own in self._shares(task):
-            losses.append(
-                head.loss(
-                    features[own],
-                    state_z[own],
-                    commanded_z[own],
-                    chunk_z[own],
-                    valid[own],
-                    generator,
-                    task[own],
-                )
-            )
-            rows.append(own)
-        return torch.cat(losses)[torch.cat(rows).argsort()]
+        return self._each(
+            task,
+            lambda head, own: head.loss(
+                features[own], state_z[own], commanded_z[own], chunk_z[own], valid[own], generator
+            ),
+        )
 
     def sample(self, features: Tensor, state_z: Tensor, commanded_z: Tensor, task: Tensor) -> Tensor:
         """As `FlowHead.sample`, (B, H, A), for rows of the tasks (B,)."""
-        rows, chunks = [], []
-        for head, own in self._shares(task):
-            chunks.append(head.sample(features[own], state_z[own], commanded_z[own], task[own]))
-            rows.append(own)
-        return torch.cat(chunks)[torch.cat(rows).argsort()]
+        return self._each(task, lambda head, own: head.sample(features[own], state_z[own], commanded_z[own]))
 
-    def _shares(self, task: Tensor) -> list[tuple[FlowHead, Tensor]]:
-        """The heads that are needed, and the rows of each."""
+    def _each(self, task: Tensor, ask: Callable[[FlowHead, Tensor], Tensor]) -> Tensor:
+        """What the head of each family answers for its own rows, in the order of all rows."""
         family = self.family[task]
-        shares: list[tuple[FlowHead, Tensor]] = []
+        answers: list[Tensor] = []
+        rows: list[Tensor] = []
         for index, head in enumerate(self.families.values()):
             own = (family == index).nonzero()[:, 0]
             if len(own):
                 assert isinstance(head, FlowHead)
-                shares.append((head, own))
-        return shares
+                answers.append(ask(head, own))
+                rows.append(own)
+        return torch.cat(answers)[torch.cat(rows).argsort()]
 
 
 def action_head(config: PolicyConfig) -> FlowHead | FamilyHeads:

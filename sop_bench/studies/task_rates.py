@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sop_bench.errors import CorruptDataError, RobotFaultError, unknown_name
 from sop_bench.fleet.engine import Engine
-from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
+from sop_bench.fleet.warm import retire_robot, robot_for
 from sop_bench.robot import Outcome, RobotSpec, Split, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.studies.actors import EXPERT, RANDOM, actor
@@ -24,7 +24,7 @@ from sop_bench.studies.film import Film, FilmedRobot, contact_sheet
 from sop_bench.studies.manifest import describe_run, finished, read_json, write_json
 from sop_bench.studies.stats import Interval, wilson
 from sop_bench.studies.takeovers import FAULT, TakeoverRate, attempt_takeover, summary
-from sop_bench.studies.task_speed import EPISODES, TaskSpeed, measure_speed, shipped_policy
+from sop_bench.studies.task_speed import EPISODES, TaskSpeed, measure_speed, policy_to_time
 
 T = TypeVar("T")
 RECORDS = Path("results/tasks")
@@ -116,9 +116,7 @@ def measure(
         if config.task not in robot.spec.tasks:
             raise unknown_name("task", config.task, robot.spec.tasks)
         version = task_version(robot.spec, config.task)
-        checkpoint = checkpoint or shipped_policy(config.task, robot.spec)
-    if checkpoint is not None:
-        policy_for(checkpoint)  # fail here, before the long part, if the file cannot be used
+        checkpoint = policy_to_time(config.task, robot.spec, checkpoint)
     run = describe_run("tasks", config, {"policy": checkpoint} if checkpoint else {})
 
     def told(what: str) -> Callable[[int, int], None]:

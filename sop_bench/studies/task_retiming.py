@@ -7,11 +7,10 @@ from pathlib import Path
 
 from sop_bench.errors import ConfigurationError
 from sop_bench.fleet.engine import Engine
-from sop_bench.fleet.warm import policy_for
 from sop_bench.robot import make_robot
 from sop_bench.studies.manifest import describe_run, finished, read_json, write_json
 from sop_bench.studies.task_rates import load_rates, record_file, task_version, timed
-from sop_bench.studies.task_speed import TaskSpeed, shipped_policy
+from sop_bench.studies.task_speed import TaskSpeed, policy_to_time
 
 
 def time_again(
@@ -36,11 +35,9 @@ def time_again(
         raise _not_measured(task, directory, "no record")
     with make_robot(rates.config.robot) as robot:
         version = task_version(robot.spec, task)
-        checkpoint = checkpoint or shipped_policy(task, robot.spec)
+        checkpoint = policy_to_time(task, robot.spec, checkpoint)
     if rates.task_version != version:
         raise _not_measured(task, directory, f"only a record of version {rates.task_version}, not {version}")
-    if checkpoint is not None:
-        policy_for(checkpoint)  # fail here if the file cannot be used
     run = describe_run("tasks", rates.config, {"policy": checkpoint} if checkpoint else {})
     speed = timed(
         rates.config, checkpoint, engine, lambda done, total: on_progress(f"{task} speed", done, total)

@@ -79,6 +79,19 @@ def shipped_policy(task: str, spec: RobotSpec) -> Path | None:
     return SHIPPED_GENERALIST if fits else None
 
 
+def policy_to_time(task: str, spec: RobotSpec, checkpoint: Path | None) -> Path | None:
+    """`checkpoint`, or without one `shipped_policy`; loaded, so that what cannot be used is refused at once.
+
+    Raises:
+        ConfigurationError: There is no such checkpoint.
+        CorruptDataError: It is damaged.
+    """
+    chosen = checkpoint or shipped_policy(task, spec)
+    if chosen is not None:
+        policy_for(chosen)
+    return chosen
+
+
 def measure_speed(
     robot_name: str,
     station_seed: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from small_policy import CONFIG, INSTRUCTION, an_observation
 from test_several_tasks import CONFIG_OF_TWO, FOLD
 from torch import Tensor
 
+from sop_bench.learner.optimiser import LearnerConfig, Optimiser
 from sop_bench.policy.base import EXECUTE_STEPS
 from sop_bench.policy.batch import TrainingBatch
 from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
@@ -106,6 +108,23 @@ def test_frames_of_one_family_give_the_others_no_gradient(policy):
     for tasks, trained in (([PUT, PUT], "restock"), ([HALF, QUARTERS], "cloth")):
         for name, gradient in gradients(policy, tasks).items():
             assert (gradient is not None) == name.startswith(f"families.{trained}."), name
+
+
+def test_an_optimiser_resumes_to_the_same_bits_though_one_head_has_had_no_frame(policy):
+    resumed = copy.deepcopy(policy)
+    optimisers = [Optimiser(dict(p.head.named_parameters()), LearnerConfig()) for p in (policy, resumed)]
+
+    def step(which: int, tasks: list[int]) -> None:
+        loss = (policy, resumed)[which].loss(batch_of(tasks), torch.Generator().manual_seed(0)).mean()
+        optimisers[which].step(loss)
+
+    step(0, [PUT, PUT])
+    optimisers[1].load(optimisers[0].save())
+    for tasks in ([PUT, HALF], [QUARTERS]):
+        for which in (0, 1):
+            step(which, tasks)
+    for one, other in zip(policy.head.parameters(), resumed.head.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_family_may_be_asked_more_often_than_others(policy):
