@@ -14,6 +14,8 @@ MAGNIFIED_SHARES = (0.1, 0.4)
 """Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
 
 _POSITION = 3  # numbers of a position in a label
+_LOOKS = "looks_at"  # in the file of a generalist: its cameras look for what its task has, and nothing else
+_OWN_LABELS = "labels of the task"
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,34 @@ class PolicyConfig:
                 places += [slice(at, at + length) for at in range(whole.start, whole.stop, length)]
         return tuple(places)
 
+    def tasks_with(self, place: slice) -> frozenset[int] | None:
+        """Indices of the tasks whose scenes have the label that stands at `place`; None without tasks."""
+        if not self.tasks:
+            return None
+        name = next(
+            label
+            for label, _ in self.labels
+            if self.label_slice(label).start <= place.start < self.label_slice(label).stop
+        )
+        return frozenset(index for index, task in enumerate(self.tasks) if name in task.labels)
+
+    def looks_with(self, camera: str) -> frozenset[int] | None:
+        """Indices of the tasks that look with a camera: those that point with it, or with none at all.
+
+        None without tasks: then it is always looked at.
+        """
+        if not self.tasks:
+            return None
+        pointing = {
+            name: {i for i, task in enumerate(self.tasks) if self._points(name, task)}
+            for name in (each.name for each in self.cameras)
+        }
+        nowhere = set(range(len(self.tasks))).difference(*pointing.values())
+        return frozenset(pointing[camera] | nowhere)
+
+    def _points(self, camera: str, task: TaskConfig) -> bool:
+        return any(name == camera and label in task.labels for name, label in self.pointing)
+
     def label_slice(self, name: str) -> slice:
         """Where the label called `name` stands among all labels."""
         start = 0
@@ -141,15 +171,22 @@ class PolicyConfig:
         data = asdict(self)
         if not self.tasks:
             del data["tasks"]
-        return data
+            return data
+        return {**data, _LOOKS: _OWN_LABELS}
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> PolicyConfig:
         """The inverse of `save`.
 
         Raises:
-            ConfigurationError: Written by a version of sop-bench with other fields.
+            ConfigurationError: Written by a version of sop-bench with other fields, or a generalist from
+                whose cameras looked for the labels of all its tasks at once.
         """
+        if data.get("tasks") and data.get(_LOOKS) != _OWN_LABELS:
+            raise ConfigurationError(
+                f"This generalist looked for {data.get(_LOOKS, 'the labels of all tasks')} in every image; "
+                f"allowed: {_OWN_LABELS} alone. Pretrain it again (sop-bench pretrain --tasks ...)."
+            )
         try:
             return cls(
                 cameras=tuple(CameraSpec(**camera) for camera in data["cameras"]),

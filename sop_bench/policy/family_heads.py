@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.flow import FlowHead
+from sop_bench.policy.rows import Rows
 
 
 class FamilyHeads(nn.Module):
@@ -24,9 +25,9 @@ class FamilyHeads(nn.Module):
         super().__init__()
         families = [task.family for task in config.tasks]
         self.families = nn.ModuleDict({family: FlowHead(config) for family in dict.fromkeys(families)})
-        index = [list(self.families).index(family) for family in families]
-        self.register_buffer("family", torch.tensor(index), persistent=False)
-        self.family: Tensor  # (tasks,)
+        self.tasks = [
+            frozenset(task for task, of in enumerate(families) if of == family) for family in self.families
+        ]
 
     def loss(
         self,
@@ -41,27 +42,33 @@ class FamilyHeads(nn.Module):
         """As `FlowHead.loss`, (B,), for rows of the tasks (B,)."""
         return self._each(
             task,
-            lambda head, own: head.loss(
-                features[own], state_z[own], commanded_z[own], chunk_z[own], valid[own], generator
+            lambda head, rows: head.loss(
+                rows.take(features),
+                rows.take(state_z),
+                rows.take(commanded_z),
+                rows.take(chunk_z),
+                rows.take(valid),
+                generator,
             ),
         )
 
     def sample(self, features: Tensor, state_z: Tensor, commanded_z: Tensor, task: Tensor) -> Tensor:
         """As `FlowHead.sample`, (B, H, A), for rows of the tasks (B,)."""
-        return self._each(task, lambda head, own: head.sample(features[own], state_z[own], commanded_z[own]))
+        return self._each(
+            task,
+            lambda head, rows: head.sample(rows.take(features), rows.take(state_z), rows.take(commanded_z)),
+        )
 
-    def _each(self, task: Tensor, ask: Callable[[FlowHead, Tensor], Tensor]) -> Tensor:
+    def _each(self, task: Tensor, ask: Callable[[FlowHead, Rows], Tensor]) -> Tensor:
         """What the head of each family answers for its own rows, in the order of all rows."""
-        family = self.family[task]
+        tasks = task.tolist()
         answers: list[Tensor] = []
-        rows: list[Tensor] = []
-        for index, head in enumerate(self.families.values()):
-            own = (family == index).nonzero()[:, 0]
-            if len(own):
+        for head, own in zip(self.families.values(), self.tasks, strict=True):
+            rows = Rows.of(tasks, own)
+            if len(rows):
                 assert isinstance(head, FlowHead)
-                answers.append(ask(head, own))
-                rows.append(own)
-        return torch.cat(answers)[torch.cat(rows).argsort()]
+                answers.append(rows.put(ask(head, rows)))
+        return answers[0] if len(answers) == 1 else torch.stack(answers).sum(dim=0)
 
 
 def action_head(config: PolicyConfig) -> FlowHead | FamilyHeads:

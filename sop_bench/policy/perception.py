@@ -77,6 +77,7 @@ def train_perception(
     encoder = policy.encoder
     targets, state = _concatenated(policy.config, scenes), torch.from_numpy(scenes.state)
     tokens = policy.tokenizer(scenes.instructions.tolist())
+    task = policy.recogniser(tokens) if policy.config.tasks else None
     images = {name: torch.from_numpy(scenes.images[name]) for name in policy.cameras}
     _set_statistics(encoder, "state", state)
     _set_statistics(encoder, "label", targets)
@@ -93,6 +94,7 @@ def train_perception(
                     {name: values[rows] for name, values in images.items()},
                     encoder.embed_language(tokens[rows]),
                     state[rows],
+                    None if task is None else task[rows],
                 )
             loss = _loss(policy.config, sight, targets[rows])
             descend(
@@ -120,9 +122,12 @@ def _loss(config: PolicyConfig, sight: Sight, labels_z: Tensor) -> Tensor:
     grounding = F.smooth_l1_loss(sight.labels, labels_z, beta=_LOSS_KNEE, reduction="none").mul(weight).mean()
     pointing: list[Tensor] = []
     for camera in sight.votes:
-        for votes, place in zip(sight.votes[camera], config.pointed_at(camera), strict=True):
-            loss = pointing_loss(votes, labels_z[:, place])
-            pointing.append(loss.where(known[:, place].all(dim=1), 0.0).mean())
+        for vote, place in zip(sight.votes[camera], config.pointed_at(camera), strict=True):
+            if vote is not None:
+                rows, votes = vote
+                loss = pointing_loss(votes, rows.take(labels_z[:, place]))
+                has = rows.take(known[:, place].all(dim=1))
+                pointing.append(loss.where(has, 0.0).sum() / len(labels_z))
     return _GROUNDING_WEIGHT * grounding + sum(pointing, start=torch.zeros(()))
 
 
@@ -152,6 +157,7 @@ def read_labels(policy: CompactVLA, scenes: Scenes, batch_size: int = 250) -> Ma
                     {name: torch.from_numpy(scenes.images[name][part]) for name in policy.cameras},
                     policy.encoder.embed_language(tokens[part]),
                     torch.from_numpy(scenes.state[part]),
+                    policy.recogniser(tokens[part]),
                 )
             )
     lengths = [length for _, length in policy.config.labels]

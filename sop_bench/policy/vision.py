@@ -8,6 +8,7 @@ what the action head sees, as the pointing outputs of a large model would be.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from sop_bench.policy.config import MAGNIFIED_SHARES, PolicyConfig
 from sop_bench.policy.network import CameraNetwork, NetworkConfig
 from sop_bench.policy.pointer import Pointer, Votes, attended, pointed_together, votes_of
+from sop_bench.policy.rows import Rows
 from sop_bench.robot import CameraSpec
 
 _POSE_DIM = 32  # length of the embedding of the pose that modulates the images
@@ -59,10 +61,48 @@ class FilmBlock(nn.Module):
         return x + mixed.permute(0, 3, 1, 2)
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What a camera points at in scenes of the same tasks.
+
+    Attributes:
+        tasks: Indices of the tasks that have these labels; None for any.
+        pointers: Which of the camera's pointers.
+        lengths: Of the label of each.
+    """
+
+    tasks: frozenset[int] | None
+    pointers: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+
+class View(NamedTuple):
+    """What one camera's encoder makes of a batch.
+
+    Attributes:
+        vector: (B, vector_dim); zero in rows whose task does not look with this camera.
+        places: (B, pointed_dim) where its pointers point, one after the other in the order of its aims;
+            zero in rows whose task does not have them.
+        votes: For each pointer, the rows that have what it points at and its mixture for those; None where
+            no row has.
+    """
+
+    vector: Tensor
+    places: Tensor
+    votes: Sequence[tuple[Rows, Votes] | None]
+
+
 class CameraEncoder(nn.Module):
     """One camera: a strided stem, FiLM blocks at an eighth of the resolution, and a flattened grid.
 
-    `Pointer`s read the same grid, one for each position that the configuration asks for.
+    `Pointer`s read the same grid, one for each position that the configuration asks for. A row of the batch
+    is looked at only if its task points with this camera at all, and only by the pointers that its task has:
+    a generalist has some twenty, of which a task needs two to eight. What a pointer makes of scenes that it
+    was never taught would be something to learn by heart, and would cost as much as what it is for.
+
+    Args:
+        aims: Its pointers, by the tasks that have them.
+        looks: Indices of the tasks that look with this camera; None for any.
     """
 
     def __init__(
@@ -71,10 +111,12 @@ class CameraEncoder(nn.Module):
         network: CameraNetwork,
         language_dim: int,
         pose_dim: int,
-        pointed_dims: Sequence[int],
+        aims: Sequence[Aim],
+        looks: frozenset[int] | None,
     ):
         super().__init__()
-        self.moves = pose_dim > 0
+        self.moves, self.aims, self.looks = pose_dim > 0, tuple(aims), looks
+        self.vector_dim = network.vector_dim
         condition_dim = language_dim + pose_dim
         self.patches = nn.Conv2d(3, network.stem_channels, 4, stride=4, bias=False)
         self.offset = nn.Parameter(torch.zeros(network.stem_channels))
@@ -82,28 +124,67 @@ class CameraEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             FilmBlock(network.channels, kernel, condition_dim) for kernel in network.kernels
         )
+        lengths = dict(pair for aim in aims for pair in zip(aim.pointers, aim.lengths, strict=True))
         cells = _eighth(camera.height) * _eighth(camera.width)
-        self.attends = len(pointed_dims) > 0 and not self.moves
+        self.attends = len(lengths) > 0 and not self.moves
         self.grid = nn.Linear(network.channels, network.grid_channels)
-        looked_at = network.grid_channels * (len(pointed_dims) if self.attends else cells)
+        looked_at = network.grid_channels * (len(lengths) if self.attends else cells)
         self.out = nn.Linear(looked_at, network.vector_dim)
-        pointers = [Pointer(network.channels, cells, pose_dim, length) for length in pointed_dims]
+        pointers = [Pointer(network.channels, cells, pose_dim, lengths[i]) for i in sorted(lengths)]
         # The first has a name of its own: checkpoints from before there were several call it that.
         self.pointer = pointers[0] if pointers else None
         self.further_pointers = nn.ModuleList(pointers[1:])
 
-    def forward(self, image: Tensor, language: Tensor, pose: Tensor) -> tuple[Tensor, list[Votes]]:
-        """(B, h, w, 3) uint8, (B, language_dim) and (B, pose_dim) to (B, vector_dim) and all votes."""
+    @property
+    def pointed_dim(self) -> int:
+        """Length of `View.places`."""
+        return sum(length + 1 for aim in self.aims for length in aim.lengths)
+
+    def forward(self, image: Tensor, language: Tensor, pose: Tensor, tasks: Sequence[int]) -> View:
+        """(B, h, w, 3) uint8, (B, language_dim), (B, pose_dim) and the task of each of the B rows."""
+        rows = Rows.of(tasks, self.looks)
+        if not len(rows):
+            blind = language.new_zeros(len(language), self.vector_dim + self.pointed_dim)
+            vector, places = blind.split([self.vector_dim, self.pointed_dim], dim=1)
+            return View(vector, places, [None] * len(self._pointers()))
+        if rows.index is None:
+            return self._look(image, language, pose, tasks)
+        tasks = [tasks[row] for row in rows.index.tolist()]
+        seen = self._look(rows.take(image), rows.take(language), rows.take(pose), tasks)
+        votes = [vote and (vote[0].among(rows), vote[1]) for vote in seen.votes]
+        return View(rows.put(seen.vector), rows.put(seen.places), votes)
+
+    def _look(self, image: Tensor, language: Tensor, pose: Tensor, tasks: Sequence[int]) -> View:
         condition = torch.cat([language, pose], dim=1) if self.moves else language
         x = F.relu(self.reduce(F.relu(self._embed_pixels(image), inplace=True)), inplace=True)
         for block in self.blocks:
             x = block(x, condition)
         cells = F.relu(x.permute(0, 2, 3, 1).flatten(1, 2))  # (B, cells, channels)
-        votes = votes_of(self._pointers(), cells, pose)
         grid = F.relu(self.grid(cells))  # not in place: of a view, that costs its gradient four copies
-        if self.attends:
-            return self.out(torch.cat([attended(vote, grid) for vote in votes], dim=1)), votes
-        return self.out(grid.flatten(1)), votes
+        pointers = self._pointers()
+        votes: list[tuple[Rows, Votes] | None] = [None] * len(pointers)
+        places: list[Tensor] = []
+        noticed: list[Tensor] = []
+        for aim in self.aims:
+            rows = Rows.of(tasks, aim.tasks)
+            if not len(rows):
+                places.append(cells.new_zeros(len(cells), sum(aim.lengths) + len(aim.lengths)))
+                noticed.append(grid.new_zeros(len(grid), len(aim.lengths) * grid.shape[2]))
+                continue
+            found = votes_of([pointers[i] for i in aim.pointers], rows.take(cells), rows.take(pose))
+            for i, vote in zip(aim.pointers, found, strict=True):
+                votes[i] = (rows, vote)
+            places.append(rows.put(torch.cat(pointed_together(found), dim=1)))
+            if self.attends:
+                own = rows.take(grid)
+                noticed.append(rows.put(torch.cat([attended(vote, own) for vote in found], dim=1)))
+        looked_at = torch.cat(noticed, dim=1) if self.attends else grid.flatten(1)
+        pointed = (
+            torch.cat([place.float() for place in places], dim=1)
+            if places
+            else cells.new_zeros(len(cells), 0)
+        )
+        return View(self.out(looked_at), pointed, votes)
 
     def _pointers(self) -> list[Pointer]:
         first = [] if self.pointer is None else [self.pointer]
@@ -132,11 +213,12 @@ class Sight(NamedTuple):
 
     Attributes:
         labels: (B, label_dim) read-out of the labels, in z units.
-        votes: Camera name to the mixtures of its pointers, in the order of `PolicyConfig.pointed_at`.
+        votes: Camera name to the rows and mixtures of its pointers, as in `View`, in the order of
+            `PolicyConfig.pointed_at`.
     """
 
     labels: Tensor
-    votes: Mapping[str, Sequence[Votes]]
+    votes: Mapping[str, Sequence[tuple[Rows, Votes] | None]]
 
 
 class VisionLanguageEncoder(nn.Module):
@@ -155,10 +237,6 @@ class VisionLanguageEncoder(nn.Module):
         self.pose = nn.Sequential(
             nn.Linear(config.state_dim, 2 * _POSE_DIM), nn.ReLU(), nn.Linear(2 * _POSE_DIM, _POSE_DIM)
         )
-        pointed_dims = {
-            camera.name: [place.stop - place.start for place in config.pointed_at(camera.name)]
-            for camera in config.cameras
-        }
         self.cameras = nn.ModuleDict(
             {
                 camera.name: CameraEncoder(
@@ -166,12 +244,13 @@ class VisionLanguageEncoder(nn.Module):
                     network.of_camera(camera.name),
                     network.language_dim,
                     _POSE_DIM if _moves(camera) else 0,
-                    pointed_dims[camera.name],
+                    aims_of(config, camera.name),
+                    config.looks_with(camera.name),
                 )
                 for camera in config.cameras
             }
         )
-        pointed_dim = sum(length + 1 for dims in pointed_dims.values() for length in dims)
+        pointed_dim = sum(encoder.pointed_dim for encoder in self._encoders().values())
         seen_dim = config.vector_dim + _POSE_DIM + pointed_dim
         self.grounding = nn.Sequential(
             nn.Linear(seen_dim, network.grounding_dim),
@@ -213,26 +292,31 @@ class VisionLanguageEncoder(nn.Module):
         """(B, L) word ids to (B, language_dim)."""
         return self.language(tokens)
 
-    def see(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Sight:
+    def see(
+        self, images: Mapping[str, Tensor], language: Tensor, state: Tensor, task: Tensor | None = None
+    ) -> Sight:
         """Everything that is read out of the images, before it is scaled for the action head.
 
         Args:
             images: Camera name to (B, h, w, 3) uint8.
             language: (B, language_dim) from `embed_language`.
             state: (B, P) proprioception as observed.
+            task: (B,) indices of a generalist's tasks, which decide what is looked at.
         """
         pose = self.pose((state - self.state_mean) / self.state_scale)
-        vectors: list[Tensor] = []
-        votes: dict[str, list[Votes]] = {}
-        for name, encoder in self.cameras.items():
-            vector, votes[name] = encoder(images[name], language, pose)
-            vectors.append(vector)
+        tasks = [0] * len(state) if task is None else task.tolist()
+        views = {
+            name: encoder(images[name], language, pose, tasks) for name, encoder in self._encoders().items()
+        }
         # Pointers learn from their own loss alone: that of the read-out would pull two candidates together.
-        places = [place.detach() for mixtures in votes.values() for place in pointed_together(mixtures)]
-        seen = [*(F.relu(vector) for vector in vectors), language, pose]
+        places = [view.places.detach() for view in views.values()]
+        seen = [*(F.relu(view.vector) for view in views.values()), language, pose]
         hidden = self.grounding(torch.cat([*seen, *places], dim=1))
         labels = self.read_out(torch.cat([hidden, *places], dim=1))
-        return Sight(labels.float(), votes)
+        return Sight(labels.float(), {name: view.votes for name, view in views.items()})
+
+    def _encoders(self) -> dict[str, CameraEncoder]:
+        return {name: encoder for name, encoder in self.cameras.items() if isinstance(encoder, CameraEncoder)}
 
     def features(
         self, images: Mapping[str, Tensor], language: Tensor, state: Tensor, task: Tensor | None = None
@@ -248,7 +332,7 @@ class VisionLanguageEncoder(nn.Module):
             task: (B,) indices of a generalist's tasks. Labels that the task's scenes never had are zero: what
                 the read-out makes up for them would only be something to learn by heart.
         """
-        coarse = self.see(images, language, state).labels
+        coarse = self.see(images, language, state, task).labels
         from_zero = coarse + self.label_mean / self.label_scale
         copies = [coarse, *(from_zero.div(share).tanh() for share in MAGNIFIED_SHARES)]
         if task is None or not self.config.tasks:
@@ -257,9 +341,23 @@ class VisionLanguageEncoder(nn.Module):
         known = F.one_hot(task, len(self.config.tasks)).float()
         return torch.cat([*(copy * has for copy in copies), known], dim=1)
 
-    def labels(self, images: Mapping[str, Tensor], language: Tensor, state: Tensor) -> Tensor:
+    def labels(
+        self, images: Mapping[str, Tensor], language: Tensor, state: Tensor, task: Tensor | None = None
+    ) -> Tensor:
         """(B, label_dim) the read-out in the labels' own units, concatenated in the order of the config."""
-        return self.see(images, language, state).labels * self.label_scale + self.label_mean
+        return self.see(images, language, state, task).labels * self.label_scale + self.label_mean
+
+
+def aims_of(config: PolicyConfig, camera: str) -> list[Aim]:
+    """What a camera points at, positions that the same tasks have together."""
+    places = config.pointed_at(camera)
+    groups: dict[frozenset[int] | None, list[int]] = {}
+    for index, place in enumerate(places):
+        groups.setdefault(config.tasks_with(place), []).append(index)
+    return [
+        Aim(tasks, tuple(own), tuple(places[i].stop - places[i].start for i in own))
+        for tasks, own in groups.items()
+    ]
 
 
 def _initialise(encoder: VisionLanguageEncoder) -> None:

@@ -67,6 +67,7 @@ def pretrain_encoder(
         "pointing": dict(config.pointing) if len({*cameras}) == len(cameras) else config.pointing,
         # The head is trained elsewhere: with another one, the encoder is the same.
         "network": {k: v for k, v in asdict(config.network).items() if k not in HEAD_FIELDS},
+        **({"looks_at": "labels of the task"} if len(config.tasks) > 1 else {}),
     }
     path = workspace / f"encoder-{_fingerprint({**recipe, **shape})}.safetensors"
     if path.exists():

@@ -69,7 +69,7 @@ def gradients(policy: CompactVLA, tasks: list[int]) -> dict[str, Tensor | None]:
 
 def test_tasks_of_a_family_share_a_head(policy):
     assert list(heads_of(policy).families) == ["restock", "cloth"]
-    assert heads_of(policy).family.tolist() == [0, 1, 1]
+    assert heads_of(policy).tasks == [{PUT}, {HALF, QUARTERS}]
 
 
 def test_without_being_asked_for_there_is_one_head():

@@ -77,10 +77,12 @@ def test_statistics_of_a_label_are_those_of_the_scenes_that_have_it():
 
 
 def see(policy: CompactVLA, scenes: Scenes) -> perception.Sight:
+    tokens = policy.tokenizer(scenes.instructions.tolist())
     return policy.encoder.see(
         {name: torch.from_numpy(scenes.images[name]) for name in policy.cameras},
-        policy.encoder.embed_language(policy.tokenizer(scenes.instructions.tolist())),
+        policy.encoder.embed_language(tokens),
         torch.from_numpy(scenes.state),
+        policy.recogniser(tokens),
     )
 
 
@@ -107,7 +109,7 @@ def test_with_all_labels_the_loss_is_that_of_a_single_task_bit_for_bit():
     sight = see(policy, scenes)
     masked = perception._loss(CONFIG, sight, targets)
     plain = 2.0 * F.smooth_l1_loss(sight.labels, targets, beta=0.03)
-    plain = plain + pointing_loss(sight.votes["front"][0], targets[:, :3]).mean()
+    plain = plain + pointing_loss(sight.votes["front"][0][1], targets[:, :3]).mean()
     gradients = [
         torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         for loss in (masked, plain)
@@ -122,7 +124,7 @@ def test_each_position_of_a_label_is_pointed_at_by_itself():
     policy, scenes = a_generalist(), scenes_of_both(2)
     assert CONFIG_OF_TWO.pointed_at("front") == (slice(0, 3), slice(4, 7), slice(7, 10))
     assert CONFIG_OF_TWO.pointed_at("wrist_right") == (slice(0, 3),)
-    assert [vote.position.shape[2] for vote in see(policy, scenes).votes["front"]] == [3, 3, 3]
+    assert [vote.position.shape[2] for _, vote in see(policy, scenes).votes["front"]] == [3, 3, 3]
 
 
 def test_features_hold_only_what_the_task_has_and_end_with_the_task():
