@@ -44,6 +44,13 @@ Minutes = Annotated[
     str | None,
     typer.Option(help="Virtual minutes of evaluations, from 0 to the end; by default as the profile says."),
 ]
+Imitate = Annotated[
+    str,
+    typer.Option(
+        help="Frames that HG-DAgger learns from: interventions; successes, with the policy's own steps; or "
+        "weighted, half of each."
+    ),
+]
 
 
 @app.command()
@@ -58,6 +65,7 @@ def posttrain(
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
     latency: Latency = "field",
+    imitate: Imitate = "interventions",
     output: Annotated[Path | None, typer.Option(help="By default runs/posttrain-PROFILE.")] = None,
     workers: Workers = None,
     fresh: Fresh = False,
@@ -71,7 +79,7 @@ def posttrain(
         profile,
         (max(1, robots),),
         seeds=(seed,),
-        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+        **_setting(tasks, adapter, checkpoint, demos, latency, imitate, scenes, minutes),
     )
     directory = output or Path(f"runs/posttrain-{profile}")
     key, count = CellKey(seed, robots), worker_count(workers)
@@ -94,6 +102,7 @@ def scale(
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
     latency: Latency = "field",
+    imitate: Imitate = "interventions",
     target: Annotated[float, typer.Option(help="Success rate whose first crossing is timed.")] = 0.8,
     output: Annotated[Path | None, typer.Option(help="By default runs/scale-PROFILE.")] = None,
     workers: Workers = None,
@@ -109,7 +118,7 @@ def scale(
         whole_numbers(robots, "--robots"),
         seeds=_numbered(seeds),
         target=target,
-        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+        **_setting(tasks, adapter, checkpoint, demos, latency, imitate, scenes, minutes),
     )
     directory = output or Path(f"runs/scale-{profile}")
     _carry_out(study_of.scale, study, directory, workers, fresh, as_rich, study_of.SCALING.figure)
@@ -130,6 +139,7 @@ def compare(
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
     latency: Latency = "field",
+    imitate: Imitate = "interventions",
     output: Annotated[Path | None, typer.Option(help="By default runs/compare-PROFILE.")] = None,
     workers: Workers = None,
     fresh: Fresh = False,
@@ -142,7 +152,7 @@ def compare(
         profile,
         seeds=_numbered(seeds),
         **_given(robots=robots, rounds=rounds),
-        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+        **_setting(tasks, adapter, checkpoint, demos, latency, imitate, scenes, minutes),
     )
     directory = output or Path(f"runs/compare-{profile}")
     _carry_out(study_of.compare, study, directory, workers, fresh, as_rich, study_of.COMPARISON.figure)
@@ -161,6 +171,7 @@ def pretrain_sweep(
     checkpoint: CheckpointOption = None,
     demos: Demos = None,
     latency: Latency = "field",
+    imitate: Imitate = "interventions",
     output: Annotated[Path | None, typer.Option(help="By default runs/pretrain-sweep-PROFILE.")] = None,
     workers: Workers = None,
     fresh: Fresh = False,
@@ -174,7 +185,7 @@ def pretrain_sweep(
         seeds=_numbered(seeds),
         fractions=tuple(name.strip() for name in fractions.split(",")),
         **_given(robots=robots),
-        **_setting(tasks, adapter, checkpoint, demos, latency, scenes, minutes),
+        **_setting(tasks, adapter, checkpoint, demos, latency, imitate, scenes, minutes),
     )
     directory = output or Path(f"runs/pretrain-sweep-{profile}")
     _carry_out(study_of.pretrain_sweep, study, directory, workers, fresh, as_rich, study_of.SWEEP.figure)
@@ -186,6 +197,7 @@ def _setting(
     checkpoint: Path | None,
     demos: Path | None,
     latency: str,
+    imitate: str,
     scenes: int | None,
     minutes: str | None,
 ) -> dict[str, Any]:
@@ -197,6 +209,7 @@ def _setting(
         "checkpoint": checkpoint,
         "demos": demos,
         "latency": latency,
+        "imitate": imitate,
         **_given(evaluation_episodes=scenes, evaluation_times_s=times_s),
     }
 

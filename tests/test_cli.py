@@ -67,6 +67,7 @@ def test_help_imports_nothing_heavy():
         (("scale", "--robots", "1,two"), "--robots '1,two' is no list of whole numbers"),
         (("scale", "--robots", "0,1"), "different whole numbers from 1 up"),
         (("scale", "--latency", "none"), "Allowed: field, zero"),
+        (("scale", "--imitate", "weigthed"), "Did you mean 'weighted'?"),
         (("scale", "--target", "80"), "between 0 and 1"),
         (("scale", "--workers", "-1"), "allowed: 0 (this process) or more"),
         (("scale", "--checkpoint", "missing.safetensors"), "No checkpoint at missing.safetensors"),

@@ -15,6 +15,7 @@ from sop_bench.fleet.jobs import evaluate_job
 from sop_bench.fleet.latency import latency_profile
 from sop_bench.fleet.virtual import CellProgress, run_cell
 from sop_bench.learner.optimiser import LearnerConfig
+from sop_bench.posttrain.hg_dagger import HGDagger
 from sop_bench.studies.demos import DemonstrationProgress
 from sop_bench.studies.evaluation import EVALUATION_SEED
 from sop_bench.studies.fleet_study import FleetStudy
@@ -61,6 +62,7 @@ def cell_config(study: FleetStudy, key: CellKey, demos: Path) -> CellConfig:
         learner_steps_per_s=study.learner_steps_per_s,
         publish_every=study.publish_every,
         learner=_learner(len(study.tasks)),
+        algorithm=HGDagger(study.imitate),
         evaluation=EvaluationPlan(
             times_s=study.evaluation_times_s,
             seeds=tuple(range(first, first + study.evaluation_episodes)),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.fleet.latency import latency_profile
+from sop_bench.posttrain.hg_dagger import HGDagger, Mode
 from sop_bench.robot import make_robot
 from sop_bench.studies.live import CellKey
 
@@ -37,6 +38,7 @@ class FleetStudy(ABC):
         operators: People who supervise a fleet; ``None`` for one per robot.
         learner_steps_per_s, publish_every: Speed of the learner, and its steps from version to version.
         latency: ``"field"`` for upload and publish delays as measured on a real fleet, ``"zero"`` for none.
+        imitate: Which frames HG-DAgger learns from, see `sop_bench.posttrain.hg_dagger`.
     """
 
     profile: str
@@ -52,6 +54,7 @@ class FleetStudy(ABC):
     learner_steps_per_s: float = 4.0
     publish_every: int = 50
     latency: str = "field"
+    imitate: Mode = "interventions"
 
     # More seeds only add cells, and files may have moved.
     free: ClassVar[frozenset[str]] = frozenset({"seeds", "checkpoint", "demos"})
@@ -95,6 +98,7 @@ class FleetStudy(ABC):
                 f"Evaluation times {list(times_s)} make no study; allowed: rising times from 0 to the end."
             )
         latency_profile(self.latency)
+        HGDagger(self.imitate)
         if not self.checkpoint.exists():
             raise ConfigurationError(
                 f"No checkpoint at {self.checkpoint}. Give one with --checkpoint, or make one: "

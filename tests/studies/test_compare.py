@@ -170,6 +170,12 @@ def test_a_cell_without_rounds_keeps_the_name_it_had(world: ReachWorld):
 # ------------------------------------------------------------------------------------- results and records
 
 
+def test_every_arm_imitates_the_frames_that_the_study_says(world: ReachWorld):
+    study = make_study(world, imitate="weighted")
+    cells = [comparing.cell_config(study, key, world.demos) for key in study.cells]
+    assert {cell.algorithm.name for cell in cells} == {"hg-dagger/weighted"}
+
+
 def test_the_summary_has_every_family_and_task_with_intervals_and_tests(template: Path):
     summary = json.loads((template / "summary.json").read_text())
     assert summary["seeds"] == [0]
