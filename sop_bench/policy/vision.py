@@ -97,7 +97,7 @@ class CameraEncoder(nn.Module):
 
     `Pointer`s read the same grid, one for each position that the configuration asks for. A row of the batch
     is looked at only if its task points with this camera at all, and only by the pointers that its task has:
-    a generalist has some twenty, of which a task needs two to eight. What a pointer makes of scenes that it
+    a generalist has some twenty, of which a task needs two to twelve. What a pointer makes of scenes that it
     was never taught would be something to learn by heart, and would cost as much as what it is for.
 
     Args:
