@@ -1,14 +1,26 @@
-"""Progress bars of the commands that run one thing."""
+"""Progress bars of the commands that run one thing; in a log, lines instead."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sop_bench.studies.demos import DemonstrationProgress
+from sop_bench.studies.live import clock
+
+_LINE_EVERY_S = 30.0  # in logs, where a bar would be seen only when it is full
 
 
 @contextmanager
@@ -20,8 +32,46 @@ def _bar(console: Console) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        yield progress
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        if console.is_terminal:
+            yield progress
+        else:
+            with _lines(progress, console):
+                yield progress
+
+
+@contextmanager
+def _lines(progress: Progress, console: Console) -> Iterator[None]:
+    """Prints a line for each bar now and then while it moves, and at the end."""
+    told: dict[TaskID, str] = {}
+    left = threading.Event()
+
+    def tell() -> None:
+        for task in progress.tasks:
+            if task.completed and told.get(task.id) != task.fields["note"]:
+                told[task.id] = task.fields["note"]
+                console.print(_line(task), highlight=False, markup=False, soft_wrap=True)
+
+    def now_and_then() -> None:
+        while not left.wait(_LINE_EVERY_S):
+            tell()
+
+    thread = threading.Thread(target=now_and_then, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+        tell()
+
+
+def _line(task: Task) -> str:
+    remaining = task.time_remaining
+    after = "" if remaining is None or task.finished else f", about {clock(remaining)} left"
+    passed = task.finished_time if task.finished else task.elapsed
+    note = f" {task.fields['note']}" if task.fields["note"] else ""
+    return f"{task.description}:{note} [{task.percentage:.0f}%, {clock(passed or 0.0)} elapsed{after}]"
 
 
 @contextmanager
