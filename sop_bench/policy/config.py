@@ -13,9 +13,10 @@ from sop_bench.robot import CameraSpec, RobotSpec
 MAGNIFIED_SHARES = (0.1, 0.4)
 """Of a label's standard deviation: what its magnified copies resolve around zero (see `vision`)."""
 
+LOOKS = {"looks_at": "labels of the task"}
+"""In the facts of a generalist: its cameras look for what its task has, and for nothing else."""
+
 _POSITION = 3  # numbers of a position in a label
-_LOOKS = "looks_at"  # in the file of a generalist: its cameras look for what its task has, and nothing else
-_OWN_LABELS = "labels of the task"
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class PolicyConfig:
         if not self.tasks:
             del data["tasks"]
             return data
-        return {**data, _LOOKS: _OWN_LABELS}
+        return {**data, **LOOKS}
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> PolicyConfig:
@@ -182,10 +183,11 @@ class PolicyConfig:
             ConfigurationError: Written by a version of sop-bench with other fields, or a generalist from
                 whose cameras looked for the labels of all its tasks at once.
         """
-        if data.get("tasks") and data.get(_LOOKS) != _OWN_LABELS:
+        ((key, own),) = LOOKS.items()
+        if data.get("tasks") and data.get(key) != own:
             raise ConfigurationError(
-                f"This generalist looked for {data.get(_LOOKS, 'the labels of all tasks')} in every image; "
-                f"allowed: {_OWN_LABELS} alone. Pretrain it again (sop-bench pretrain --tasks ...)."
+                f"This generalist looked for {data.get(key, 'the labels of all tasks')} in every image; "
+                f"allowed: {own} alone. Pretrain it again (sop-bench pretrain --tasks ...)."
             )
         try:
             return cls(

@@ -24,7 +24,7 @@ HEAD_FIELDS = (
 
 @dataclass(frozen=True)
 class CameraNetwork:
-    """Convolutions of one camera's encoder (see `vision.CameraEncoder`).
+    """Convolutions of one camera's encoder (see `camera_encoder.CameraEncoder`).
 
     Attributes:
         stem_channels, channels: Of the two strided convolutions; the FiLM blocks keep `channels`.

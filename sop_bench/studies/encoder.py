@@ -13,7 +13,7 @@ import torch
 
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.checkpoint import save_checkpoint
-from sop_bench.policy.config import PolicyConfig, TaskConfig
+from sop_bench.policy.config import LOOKS, PolicyConfig, TaskConfig
 from sop_bench.policy.network import HEAD_FIELDS
 from sop_bench.policy.perception import label_lengths, localisation, train_perception
 from sop_bench.policy.scene_files import cached_scenes, load_scenes
@@ -67,7 +67,7 @@ def pretrain_encoder(
         "pointing": dict(config.pointing) if len({*cameras}) == len(cameras) else config.pointing,
         # The head is trained elsewhere: with another one, the encoder is the same.
         "network": {k: v for k, v in asdict(config.network).items() if k not in HEAD_FIELDS},
-        **({"looks_at": "labels of the task"} if len(config.tasks) > 1 else {}),
+        **(LOOKS if len(config.tasks) > 1 else {}),
     }
     path = workspace / f"encoder-{_fingerprint({**recipe, **shape})}.safetensors"
     if path.exists():

@@ -11,8 +11,8 @@ from small_policy import CONFIG
 from test_several_tasks import CONFIG_OF_TWO, a_generalist, scenes_of_both, see
 
 from sop_bench.errors import ConfigurationError
+from sop_bench.policy.camera_encoder import aims_of
 from sop_bench.policy.scenes import Scenes
-from sop_bench.policy.vision import aims_of
 from sop_bench.policy.vla import CompactVLA
 
 PUT, FOLD_IT = 0, 1
