@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_envs.experts.arm import RESTOCKING, Move
+from sop_envs.experts.freezer_grasp import FreezerGrasp
 from sop_envs.experts.freezer_lid import LidHand
-from sop_envs.experts.grasp import Grasp
-from sop_envs.experts.restock import RestockExpert
+from sop_envs.experts.restock import LAG_LIMIT_M, RestockExpert
 from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD
 from sop_envs.tasks.freezer_scene import (
     HINGE_X_M,
@@ -31,27 +31,19 @@ from sop_envs.tasks.restock_scene import SPACING_M
 if TYPE_CHECKING:
     from sop_envs.tasks.freezer import FreezerSituation
 
-HELD_OPEN_RAD = 1.32
+HELD_OPEN_RAD, WIDE_OPEN_RAD = 1.32, 1.52  # wide, for a hand that reaches in below it
 OPEN_ENOUGH_RAD = 1.12  # from here on the other hand may go in
 LET_GO_RAD = 0.40  # the left hand lowers the lid to here; the spring does the rest
 BESIDE_M = (0.215, -0.100)  # where the right hand waits for the lid, and goes when it is done
 
-_FINGER_BESIDE_M = 0.070  # from the middle of a product to a wall, for a finger between them
 _LOW_RAD = 0.6  # a lid below here can still wait for an arm in its way
 _HIGH_M = 0.13  # nothing that is put into the freezer is ever carried so high
+_BESIDE_LID_M = 0.050  # from the inside of the near wall: of products whose fingers the lid would meet
+_FREE_X_M, _CAUGHT_M = 0.235, 0.020  # where the open lid is not over the hand; below where it is told to be
+_FORCED_RAD = 0.3
+_DEEP_X_M = 0.250  # over what is further in hangs the lid
+_BESIDE_HINGE_X_M = 0.265  # from here on, the edge of the open lid is in the way in
 _BEHIND_M = (0.335, 0.13)  # x and height to which a hand behind the freezer rises
-
-
-class GraspBesideWall(Grasp):
-    """What stands close to the near wall is taken along it: across, a finger would come down on the wall."""
-
-    def jaw_yaw_rad(self, item: int) -> float:
-        across = super().jaw_yaw_rad(item)
-        y = self._s.item_m[item, 1]
-        if not INSIDE_Y_M[0] - _FINGER_BESIDE_M < y < INSIDE_Y_M[0]:
-            return across
-        along = across - math.pi / 2
-        return along if self._s.layout.products[item].round else min(along, across, key=abs)
 
 
 class FreezerExpert(RestockExpert):
@@ -60,9 +52,10 @@ class FreezerExpert(RestockExpert):
     carry_m = 0.104  # an arm droops by 10 mm, and the base of a product shall clear the rim by more than 3
     letting_go_rad, let_go_rad = 0.60, 0.45  # a jaw wide open would reach into the next compartment
     too_low_m, centring_m = 0.009, 0.014
+    hovering_lag_m = LAG_LIMIT_M  # a stretched arm would hover beside what stands far in for good
 
     def __init__(self, situation: FreezerSituation) -> None:
-        super().__init__(situation, GraspBesideWall(situation))
+        super().__init__(situation, FreezerGrasp(situation))
         self._s: FreezerSituation = situation
         self._left, self._lid = situation.left, LidHand(situation)
 
@@ -79,11 +72,19 @@ class FreezerExpert(RestockExpert):
             # A finger hooks under the lid there, on the straight way up.
             x, y = max(tcp.x_m, _BEHIND_M[0]), self._arm.commanded_tcp.y_m
             return self._to(x, y, _BEHIND_M[1], JAW_OPEN_RAD)
+        if self._arm.jaw_rad > max(self._arm.commanded_jaw_rad, JAW_OPEN_RAD) + _FORCED_RAD:
+            here = self._arm.commanded_tcp  # the jaw lies on the lid or on a wall, which holds it open
+            return self._to(here.x_m, here.y_m, self.carry_m, JAW_OPEN_RAD)
+        if self._caught:
+            command = self._arm.commanded_tcp
+            return self._to(_FREE_X_M, command.y_m, command.z_m - s.table_m, self._arm.commanded_jaw_rad)
         if s.held is not None:
             return self._carry(s.held, self._place_of(s.held))
         astray = self._astray()
         if astray is not None:
-            blocked = s.inside(astray) and not self._way_is_free and s.tcp_m[2] > RIM_M
+            way_is_free = self._way_is_free and not self._beside_hinge
+            on_lid = self._on_lid(astray)
+            blocked = s.inside(astray) and not way_is_free and s.tcp_m[2] > RIM_M and not on_lid
             return self._wait(self.hover_m, JAW_OPEN_RAD) if blocked else self._fetch(astray)
         goal_x, goal_y, _ = s.item_m[s.goal_item]
         above = s.tcp_m[2] - s.item_m[s.goal_item, 2] > self.hover_m - 0.025
@@ -93,6 +94,14 @@ class FreezerExpert(RestockExpert):
             if above or away
             else self._let_go(s.goal_item)
         )
+
+    def _let_go(self, item: int) -> Move:
+        """Not with fingers so low that they push the product along."""
+        s, here = self._s, self._arm.commanded_tcp
+        low = s.tcp_m[2] - s.item_m[item, 2] < self.centring_m - 0.004
+        if low and self._arm.jaw_rad > self.let_go_rad:
+            return self._to(here.x_m, here.y_m, here.z_m - s.table_m + 0.01, self.letting_go_rad)
+        return super()._let_go(item)
 
     def _wait(self, height_m: float, jaw_rad: float) -> Move:
         """Beside the freezer, out of the way of the lid."""
@@ -106,6 +115,20 @@ class FreezerExpert(RestockExpert):
         return bool(self._s.held is None and x > HINGE_X_M and y > INSIDE_Y_M[0] and z < RIM_M + 0.02)
 
     @property
+    def _beside_hinge(self) -> bool:
+        """The right hand is beside the hinge: straight in, it would run into the edge of the open lid."""
+        x, y, _ = self._s.tcp_m
+        return bool(x > _BESIDE_HINGE_X_M and y < INSIDE_Y_M[0])
+
+    @property
+    def _caught(self) -> bool:
+        """The right hand, told to rise, is held down by the open lid, which leans over it."""
+        s = self._s
+        told = self._arm.commanded_tcp.z_m - s.table_m - s.tcp_m[2]
+        below = s.hand_below_lid and s.tcp_m[1] > INSIDE_Y_M[0] and s.lid_rad > _LOW_RAD
+        return bool(below and s.tcp_m[0] > _FREE_X_M + 0.01 and told > _CAUGHT_M)
+
+    @property
     def _way_is_free(self) -> bool:
         return self._s.lid_held and self._s.lid_rad > OPEN_ENOUGH_RAD
 
@@ -113,12 +136,14 @@ class FreezerExpert(RestockExpert):
         s = self._s
         bound_inside = INSIDE_X_M[0] < place[0] < INSIDE_X_M[1] and place[1] > INSIDE_Y_M[0]
         lifted = s.tcp_m[2] > self.carry_m - 0.020
-        if bound_inside and lifted and not s.inside(item) and not self._way_is_free:
+        way_is_free = self._way_is_free and not self._beside_hinge
+        if bound_inside and lifted and not s.inside(item) and not way_is_free:
             return self._wait(self.carry_m, JAW_CLOSED_RAD)
-        if s.tcp_m[2] > _HIGH_M and s.tcp_m[1] > INSIDE_Y_M[0] and not self._way_is_free:
+        base = s.item_m[item, 2]
+        above = s.tcp_m[2] > _HIGH_M or (base > RIM_M and s.lid_rad < _LOW_RAD)
+        if above and s.tcp_m[1] > INSIDE_Y_M[0] and not self._way_is_free:
             # Above a lid that comes up or down: out as high as it is, or product and lid press on each other.
             return self._wait(self._arm.commanded_tcp.z_m - s.table_m, JAW_CLOSED_RAD)
-        base = s.item_m[item, 2]
         if bound_inside and lifted and not s.inside(item) and base < RIM_M + 0.004:
             here = self._arm.commanded_tcp  # gripped high, it hangs low
             return self._to(here.x_m, here.y_m, here.z_m - s.table_m + 0.02, JAW_CLOSED_RAD)
@@ -156,6 +181,38 @@ class FreezerExpert(RestockExpert):
         return bool(x > HINGE_X_M - 0.02 and y > INSIDE_Y_M[0] - 0.09)
 
     @property
+    def _arm_at_side(self) -> bool:
+        """The right hand takes a product so near to the wall that a lid that opens would lift its fingers."""
+        s = self._s
+        astray = self._astray()
+        if astray is None or s.inside(astray) or s.held is not None:
+            return False
+        x, y, _ = s.item_m[astray]
+        beside = INSIDE_Y_M[0] - _BESIDE_LID_M < y < INSIDE_Y_M[0] + 0.02
+        return bool(INSIDE_X_M[0] - 0.03 < x < HINGE_X_M and beside)
+
+    def _on_lid(self, item: int) -> bool:
+        """Stands on the freezer: the lid stays shut until it is fetched from there."""
+        s = self._s
+        x, y, base = s.item_m[item]
+        above = INSIDE_X_M[0] - 0.02 < x < HINGE_X_M + 0.01 and y > INSIDE_Y_M[0] - 0.02
+        return bool(above and base > RIM_M - 0.01 and s.held != item and s.lid_rad < _LOW_RAD)
+
+    def _hover_over_m(self, item: int) -> float:
+        base = self._s.item_m[item, 2]
+        return self.hover_m + (base if self._on_lid(item) else 0.0)
+
+    @property
+    def _open_rad(self) -> float:
+        astray = self._astray()
+        if astray is None or not self._s.inside(astray):
+            return HELD_OPEN_RAD
+        deep = max(self._s.item_m[astray, 0], self._grasp.approach_m(astray)[0]) > _DEEP_X_M
+        # A hand that opens towards the lid is wider there than one that opens along it.
+        turned = abs(math.cos(self._grasp.jaw_yaw_rad(astray))) > 0.4
+        return WIDE_OPEN_RAD if deep or turned else HELD_OPEN_RAD
+
+    @property
     def _done(self) -> bool:
         """The lid may shut."""
         s = self._s
@@ -166,9 +223,14 @@ class FreezerExpert(RestockExpert):
         if not self._done:
             if not s.lid_held:
                 return self._lid.reach()
+            held_over = s.held is not None and s.inside(s.held) and s.lid_rad < _LOW_RAD
+            if self._on_lid(s.goal_item) or held_over:
+                return self._lid.swing(0.0)
+            if self._arm_at_side and s.lid_rad < OPEN_ENOUGH_RAD:
+                return self._lid.swing(0.0)
             waits = self._arm_over_lid and s.lid_rad < _LOW_RAD
-            return self._lid.swing(min(s.lid_rad, LET_GO_RAD) if waits else HELD_OPEN_RAD)
-        if s.lid_held and s.lid_rad > LET_GO_RAD:
+            return self._lid.swing(min(s.lid_rad, LET_GO_RAD) if waits else self._open_rad)
+        if s.lid_held and s.lid_rad > LET_GO_RAD and self._lid.grips_well:
             return self._lid.swing(LET_GO_RAD - 0.1)
         return self._lid.release()
 

@@ -22,10 +22,19 @@ ARC_STEP_RAD = 0.35  # how far ahead of the lid its way-point lies
 
 _GAP_M = 0.010  # between bar and fixed pad before the jaw closes
 _PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
+_RAISED_RAD, _PINCH_RAISED_M = (
+    0.7,
+    0.011,
+)  # of a raised lid, further up the fingers: the jaw has to clear its edge
 _OVER_BAR_M = 0.040
 _RETREAT_M, _RAISED_M = 0.060, 0.24
 _HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has caught the bar from below
 _AJAR_RAD, _ASIDE_M = 0.3, 0.070
+_TOO_FAR_RAD = 1.5  # a jaw that closes beyond here would lean on the glass: the lid has to come down first
+_POOR_GRIP_M = 0.030  # of the TCP from where it grips well: the bar is about to leave the fingers
+_DRAWN_UP_M = 0.030
+_EMPTY_JAW_RAD = -0.08  # closed further than around the bar
+_FOLDED_RAD = 1.9  # pitch of a hand that points back under its own arm
 _HOLDING_RAD = 0.10  # from where the lid is to be
 _REGRIP = 0.3  # share by which a hand that has slipped along the bar makes up for it
 _LEFT_FROM_RIGHT_M = np.array([0.0, BASE_Y_M["left"] - BASE_Y_M["right"], 0.0])
@@ -56,12 +65,19 @@ class LidHand:
         x, y, z = at + lag_m(self._arm, LAG_LIMIT_M) if abs(to_rad - lid) < _HOLDING_RAD else at
         return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
+    @property
+    def grips_well(self) -> bool:
+        """The bar is not about to leave the fingers; a hand far below it would hold the lid up for good."""
+        return float(np.linalg.norm(self._tcp_m - self._grip_at(0.0))) < _POOR_GRIP_M
+
     def _grip_at(self, gap_m: float) -> NDArray[np.float64]:
         """Where the TCP is when the bar is `gap_m` from the fixed pad."""
-        _, opening, _ = kin.hand_axes(self._arm.arm_rad)
+        fingers, opening, _ = kin.hand_axes(self._arm.arm_rad)
         bar = self._bar_m
         at = bar - (FIXED_FACE_M + BAR_RADIUS_M + gap_m) * opening
         at[1] = bar[1]
+        if self._s.lid_rad > _RAISED_RAD:
+            return at - _PINCH_RAISED_M * fingers
         at[2] -= _PINCH_BELOW_M
         return at
 
@@ -69,7 +85,11 @@ class LidHand:
         """Open, and lift the fingers off the bar."""
         command = self._arm.commanded_tcp
         if self._s.lid_held or self._arm.jaw_rad < 0.25:
-            return stay(self._arm, JAW_OPEN_RAD)
+            if self.grips_well:
+                return stay(self._arm, JAW_OPEN_RAD)
+            # With bar and glass deep between the fingers, the jaw opens no further until they are drawn up.
+            up = command.z_m - self._s.table_m + _DRAWN_UP_M
+            return self._to(command.x_m, command.y_m, up, JAW_OPEN_RAD)
         height = min(_RAISED_M, self._bar_m[2] + _RETREAT_M)
         return self._to(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
 
@@ -82,10 +102,13 @@ class LidHand:
         in_line = math.hypot(error[0], error[1])
         turned = abs(_wrapped(left.tcp.jaw_yaw_rad - _JAW_TOWARDS_ROBOT_RAD)) < 0.25
         along = float((bar - tcp) @ opening)
-        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.008
+        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.019
         closing = left.commanded_jaw_rad < JAW_OPEN_RAD - 0.05
+        within_reach = self._s.lid_rad < _TOO_FAR_RAD
         if (
-            turned
+            within_reach
+            and left.jaw_rad > _EMPTY_JAW_RAD
+            and turned
             and around
             and abs(error[1]) < 0.018
             and (closing or (in_line < 0.012 and abs(error[2]) < 0.008))
@@ -93,7 +116,7 @@ class LidHand:
             x, y, z = self._grip_at(0.0)  # the bar does not give way: bring the fixed pad to it
             return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
         allowed = 0.008 + 0.010 * max(0.0, 1 - max(0.0, error[2]) / _OVER_BAR_M)
-        if turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
+        if within_reach and turned and in_line < allowed and left.jaw_rad > JAW_OPEN_RAD - 0.15:
             x, y, z = at + lag_m(left, LAG_LIMIT_M)
             return self._to(x, y, z, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
         command, over = left.commanded_tcp, at[2] + _OVER_BAR_M
@@ -102,7 +125,9 @@ class LidHand:
             return self._to(command.x_m, bar[1] + _ASIDE_M, commanded_height, JAW_OPEN_RAD)
         # A stretched arm droops: where it is told to be is high enough.
         if error[2] < 0.020 and in_line > 0.020 and commanded_height < over - 0.006:
-            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD)
+            # A finger of a hand that is folded back digs into the desk on the way up: turn it aside.
+            yaw = left.commanded_arm_rad[0] + math.pi / 2 if left.tcp.pitch_rad > _FOLDED_RAD else None
+            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD, yaw)
         return self._to(at[0], at[1], over, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     def _to(

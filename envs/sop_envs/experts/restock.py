@@ -43,6 +43,7 @@ class RestockExpert:
         centring_m: Least height above the base of a placed item at which the fingers move sideways; lower
             ones may scrape along the ground. (The defaults are those of flat-shelf's reference records.)
         descending_m: Height below which an open hand is on its way down to something.
+        hovering_lag_m: Of droop and friction, made up for by an open hand that is to hover over an item.
         clear_m: Height above the base of an item from which on no finger surrounds it.
     """
 
@@ -53,6 +54,7 @@ class RestockExpert:
     too_low_m: ClassVar[float] = 0.014
     centring_m: ClassVar[float] = -math.inf
     descending_m: ClassVar[float] = 0.050
+    hovering_lag_m: ClassVar[float] = 0.0
     clear_m: ClassVar[float] = 0.05
 
     def __init__(self, situation: RestockSituation, grasp: Grasp | None = None) -> None:
@@ -87,6 +89,11 @@ class RestockExpert:
         s = self._s
         others = s.touched - {s.goal_item}
         return any(s.over_slot(item) is not None and self._grasp.surrounds(item) for item in others)
+
+    def _hover_over_m(self, item: int) -> float:
+        """Height of the TCP above the table at which the empty hand goes over the item."""
+        del item
+        return self.hover_m
 
     def _turn_of(self, item: int) -> float | None:
         """Jaw yaw at which the carried item is put down; None: as it was gripped."""
@@ -128,10 +135,12 @@ class RestockExpert:
 
     def _fetch(self, item: int) -> Move:
         s, tcp, command = self._s, self._arm.tcp, self._arm.commanded_tcp
-        x, y, grasp = self._grasp.tcp_m(item)
+        x, y, grasp = self._grasp.approach_m(item)
+        hover = self._hover_over_m(item)
         height, yaw = s.tcp_m[2], self._grasp.jaw_yaw_rad(item)
         lateral = math.hypot(tcp.x_m - x, tcp.y_m - y)
-        opened = self._arm.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
+        opening = self._grasp.opening_rad(item)
+        opened = self._arm.commanded_jaw_rad > opening - 0.05
         at_grasp_height = -self.too_low_m < height - grasp < 0.014
         arrived = (
             lateral < FUNNEL_M
@@ -143,21 +152,24 @@ class RestockExpert:
             return self._stay(self._arm, JAW_CLOSED_RAD)
         if self._about_to_misplace():
             return self._stay(self._arm, JAW_CLOSED_RAD)  # take it again before it counts as placed
-        if not opened and self._arm.jaw_rad < 0.6 and height < self.hover_m - 0.02 and s.touched:
-            return self._stay(self._arm, JAW_OPEN_RAD)  # let go of what it was
-        progress = min(1.0, max(0.0, (self.hover_m - height) / (self.hover_m - grasp)))
-        allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
+        if not opened and self._arm.jaw_rad < 0.6 and height < hover - 0.02 and s.touched:
+            return self._stay(self._arm, opening)  # let go of what it was
+        progress = min(1.0, max(0.0, (hover - height) / (hover - grasp)))
+        allowed = min(ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M), self._grasp.tolerance_m(item))
         turned = abs(tcp.jaw_yaw_rad - yaw) < 0.20
-        if lateral < allowed and turned and self._arm.jaw_rad > JAW_OPEN_RAD - 0.15:
+        too_wide = opening < JAW_OPEN_RAD and self._arm.jaw_rad > opening + 0.10
+        if lateral < allowed and turned and self._arm.jaw_rad > opening - 0.15 and not too_wide:
             near = height - grasp < 0.02
-            lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M) if near else (0.0, 0.0, 0.0)
-            return self._to(x + lag_x, y + lag_y, grasp + lag_z, JAW_OPEN_RAD, yaw)
+            lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M if near else self.hovering_lag_m)
+            lag_z = lag_z if near else 0.0
+            return self._to(x + lag_x, y + lag_y, grasp + lag_z, opening, yaw)
         commanded_height = command.z_m - s.table_m
-        drooping = commanded_height < self.hover_m - 0.004  # as a stretched arm does
-        rising = height < self.hover_m - 0.045 or drooping
-        if lateral > 0.012 and height < self.hover_m - 0.018 and rising:
-            return self._to(command.x_m, command.y_m, self.hover_m, JAW_OPEN_RAD)
-        return self._to(x, y, self.hover_m, JAW_OPEN_RAD, yaw)
+        drooping = commanded_height < hover - 0.004  # as a stretched arm does
+        rising = height < hover - 0.045 or drooping
+        if lateral > 0.012 and height < hover - 0.018 and rising:
+            return self._to(command.x_m, command.y_m, hover, opening)
+        lag_x, lag_y, _ = lag_m(self._arm, self.hovering_lag_m)
+        return self._to(x + lag_x, y + lag_y, hover, opening, yaw)
 
     def _to(
         self, x_m: float, y_m: float, height_m: float, jaw_rad: float, jaw_yaw_rad: float | None = None
