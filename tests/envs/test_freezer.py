@@ -117,6 +117,35 @@ def test_a_product_close_to_the_wall_is_taken_along_it(robot, finish):
     assert finish(robot).outcome is Outcome.SUCCESS
 
 
+def put(situation, item, x_m, y_m, base_m=0.0):
+    """Stand a product somewhere else, frame and heights as the situation has them."""
+    place = [*np.add(situation._origin[:2], [x_m, y_m]), situation.table_m + base_m]
+    situation.data.qpos[situation._qpos[item][:3]] = place
+    situation.measure()
+
+
+def test_a_product_between_inner_walls_is_pinched_with_a_jaw_that_fits_between_them(robot, finish):
+    robot.reset(TASK, 4)
+    put(robot.situation, robot.situation.goal_item, 0.238, 0.008)
+    assert finish(robot).outcome is Outcome.SUCCESS
+
+
+def test_a_product_that_stands_on_the_lid_is_fetched_before_the_lid_opens(robot, finish):
+    robot.reset(TASK, 4)
+    put(robot.situation, robot.situation.goal_item, 0.235, 0.02, 0.069)
+    assert finish(robot).outcome is Outcome.SUCCESS
+
+
+def test_of_two_products_that_touch_the_jaw_closes_around_one(robot, finish):
+    robot.reset(TASK, 4)
+    situation = robot.situation
+    others = [item for item in range(situation.count) if not situation.inside(item)]
+    others.remove(situation.goal_item)
+    put(situation, situation.goal_item, 0.200, -0.120)
+    put(situation, others[0], 0.223, -0.144)
+    assert finish(robot).outcome is Outcome.SUCCESS
+
+
 def test_a_hand_behind_the_freezer_comes_out_before_the_lid_opens(robot, finish):
     robot.reset(TASK, 4)
     situation = robot.situation
