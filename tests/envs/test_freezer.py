@@ -124,12 +124,6 @@ def put(situation, item, x_m, y_m, base_m=0.0):
     situation.measure()
 
 
-def test_a_product_between_inner_walls_is_pinched_with_a_jaw_that_fits_between_them(robot, finish):
-    robot.reset(TASK, 4)
-    put(robot.situation, robot.situation.goal_item, 0.238, 0.008)
-    assert finish(robot).outcome is Outcome.SUCCESS
-
-
 def test_a_product_that_stands_on_the_lid_is_fetched_before_the_lid_opens(robot, finish):
     robot.reset(TASK, 4)
     put(robot.situation, robot.situation.goal_item, 0.235, 0.02, 0.069)

@@ -207,7 +207,7 @@ class FreezerExpert(RestockExpert):
         astray = self._astray()
         if astray is None or not self._s.inside(astray):
             return HELD_OPEN_RAD
-        deep = max(self._s.item_m[astray, 0], self._grasp.approach_m(astray)[0]) > _DEEP_X_M
+        deep = self._s.item_m[astray, 0] > _DEEP_X_M
         # A hand that opens towards the lid is wider there than one that opens along it.
         turned = abs(math.cos(self._grasp.jaw_yaw_rad(astray))) > 0.4
         return WIDE_OPEN_RAD if deep or turned else HELD_OPEN_RAD

@@ -22,10 +22,7 @@ ARC_STEP_RAD = 0.35  # how far ahead of the lid its way-point lies
 
 _GAP_M = 0.010  # between bar and fixed pad before the jaw closes
 _PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
-_RAISED_RAD, _PINCH_RAISED_M = (
-    0.7,
-    0.011,
-)  # of a raised lid, further up the fingers: the jaw has to clear its edge
+_RAISED_RAD, _PINCH_RAISED_M = 0.7, 0.011  # of a raised lid, further up the fingers: the jaw clears its edge
 _OVER_BAR_M = 0.040
 _RETREAT_M, _RAISED_M = 0.060, 0.24
 _HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has caught the bar from below

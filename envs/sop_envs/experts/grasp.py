@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sop_envs.so101 import FIXED_FACE_M, JAW_OPEN_RAD, jaw_face_m
+from sop_envs.so101 import FIXED_FACE_M, jaw_face_m
 
 if TYPE_CHECKING:
     from sop_envs.tasks.restock import RestockSituation
@@ -32,20 +32,6 @@ class Grasp:
         """Where the TCP has to be to grip the item."""
         x, y, base = self._s.item_m[item]
         return x, y, base + self.height_m(item)
-
-    def approach_m(self, item: int) -> tuple[float, float, float]:
-        """Where the TCP of an open hand goes down to close around the item."""
-        return self.tcp_m(item)
-
-    def opening_rad(self, item: int) -> float:
-        """How far the jaw is open on the way down to the item."""
-        del item
-        return JAW_OPEN_RAD
-
-    def tolerance_m(self, item: int) -> float:
-        """How far from there, sideways, the hand may be on the way down, whatever its height."""
-        del item
-        return math.inf
 
     def jaw_yaw_rad(self, item: int) -> float:
         """Across the item, along the shelf if possible, and with room for both fingers between neighbours."""

@@ -135,12 +135,11 @@ class RestockExpert:
 
     def _fetch(self, item: int) -> Move:
         s, tcp, command = self._s, self._arm.tcp, self._arm.commanded_tcp
-        x, y, grasp = self._grasp.approach_m(item)
+        x, y, grasp = self._grasp.tcp_m(item)
         hover = self._hover_over_m(item)
         height, yaw = s.tcp_m[2], self._grasp.jaw_yaw_rad(item)
         lateral = math.hypot(tcp.x_m - x, tcp.y_m - y)
-        opening = self._grasp.opening_rad(item)
-        opened = self._arm.commanded_jaw_rad > opening - 0.05
+        opened = self._arm.commanded_jaw_rad > JAW_OPEN_RAD - 0.05
         at_grasp_height = -self.too_low_m < height - grasp < 0.014
         arrived = (
             lateral < FUNNEL_M
@@ -153,23 +152,21 @@ class RestockExpert:
         if self._about_to_misplace():
             return self._stay(self._arm, JAW_CLOSED_RAD)  # take it again before it counts as placed
         if not opened and self._arm.jaw_rad < 0.6 and height < hover - 0.02 and s.touched:
-            return self._stay(self._arm, opening)  # let go of what it was
+            return self._stay(self._arm, JAW_OPEN_RAD)  # let go of what it was
         progress = min(1.0, max(0.0, (hover - height) / (hover - grasp)))
-        allowed = min(ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M), self._grasp.tolerance_m(item))
+        allowed = ALIGNED_M + progress * (FUNNEL_M - ALIGNED_M)
         turned = abs(tcp.jaw_yaw_rad - yaw) < 0.20
-        too_wide = opening < JAW_OPEN_RAD and self._arm.jaw_rad > opening + 0.10
-        if lateral < allowed and turned and self._arm.jaw_rad > opening - 0.15 and not too_wide:
+        if lateral < allowed and turned and self._arm.jaw_rad > JAW_OPEN_RAD - 0.15:
             near = height - grasp < 0.02
             lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M if near else self.hovering_lag_m)
-            lag_z = lag_z if near else 0.0
-            return self._to(x + lag_x, y + lag_y, grasp + lag_z, opening, yaw)
+            return self._to(x + lag_x, y + lag_y, grasp + lag_z * near, JAW_OPEN_RAD, yaw)
         commanded_height = command.z_m - s.table_m
         drooping = commanded_height < hover - 0.004  # as a stretched arm does
         rising = height < hover - 0.045 or drooping
         if lateral > 0.012 and height < hover - 0.018 and rising:
-            return self._to(command.x_m, command.y_m, hover, opening)
+            return self._to(command.x_m, command.y_m, hover, JAW_OPEN_RAD)
         lag_x, lag_y, _ = lag_m(self._arm, self.hovering_lag_m)
-        return self._to(x + lag_x, y + lag_y, hover, opening, yaw)
+        return self._to(x + lag_x, y + lag_y, hover, JAW_OPEN_RAD, yaw)
 
     def _to(
         self, x_m: float, y_m: float, height_m: float, jaw_rad: float, jaw_yaw_rad: float | None = None
