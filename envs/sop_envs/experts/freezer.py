@@ -38,7 +38,6 @@ BESIDE_M = (0.215, -0.100)  # where the right hand waits for the lid, and goes w
 
 _LOW_RAD = 0.6  # a lid below here can still wait for an arm in its way
 _HIGH_M = 0.13  # nothing that is put into the freezer is ever carried so high
-_BESIDE_LID_M = 0.050  # from the inside of the near wall: of products whose fingers the lid would meet
 _FREE_X_M, _CAUGHT_M = 0.235, 0.020  # where the open lid is not over the hand; below where it is told to be
 _FORCED_RAD = 0.3
 _DEEP_X_M = 0.250  # over what is further in hangs the lid
@@ -180,17 +179,6 @@ class FreezerExpert(RestockExpert):
         x, y, _ = self._s.tcp_m
         return bool(x > HINGE_X_M - 0.02 and y > INSIDE_Y_M[0] - 0.09)
 
-    @property
-    def _arm_at_side(self) -> bool:
-        """The right hand takes a product so near to the wall that a lid that opens would lift its fingers."""
-        s = self._s
-        astray = self._astray()
-        if astray is None or s.inside(astray) or s.held is not None:
-            return False
-        x, y, _ = s.item_m[astray]
-        beside = INSIDE_Y_M[0] - _BESIDE_LID_M < y < INSIDE_Y_M[0] + 0.02
-        return bool(INSIDE_X_M[0] - 0.03 < x < HINGE_X_M and beside)
-
     def _on_lid(self, item: int) -> bool:
         """Stands on the freezer: the lid stays shut until it is fetched from there."""
         s = self._s
@@ -226,11 +214,9 @@ class FreezerExpert(RestockExpert):
             held_over = s.held is not None and s.inside(s.held) and s.lid_rad < _LOW_RAD
             if self._on_lid(s.goal_item) or held_over:
                 return self._lid.swing(0.0)
-            if self._arm_at_side and s.lid_rad < OPEN_ENOUGH_RAD:
-                return self._lid.swing(0.0)
             waits = self._arm_over_lid and s.lid_rad < _LOW_RAD
             return self._lid.swing(min(s.lid_rad, LET_GO_RAD) if waits else self._open_rad)
-        if s.lid_held and s.lid_rad > LET_GO_RAD and self._lid.grips_well:
+        if s.lid_held and s.lid_rad > LET_GO_RAD:
             return self._lid.swing(LET_GO_RAD - 0.1)
         return self._lid.release()
 

@@ -22,14 +22,11 @@ ARC_STEP_RAD = 0.35  # how far ahead of the lid its way-point lies
 
 _GAP_M = 0.010  # between bar and fixed pad before the jaw closes
 _PINCH_BELOW_M = 0.002  # TCP below the middle of the bar
-_RAISED_RAD, _PINCH_RAISED_M = 0.7, 0.011  # of a raised lid, further up the fingers: the jaw clears its edge
 _OVER_BAR_M = 0.040
 _RETREAT_M, _RAISED_M = 0.060, 0.24
 _HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has caught the bar from below
 _AJAR_RAD, _ASIDE_M = 0.3, 0.070
 _TOO_FAR_RAD = 1.5  # a jaw that closes beyond here would lean on the glass: the lid has to come down first
-_POOR_GRIP_M = 0.030  # of the TCP from where it grips well: the bar is about to leave the fingers
-_DRAWN_UP_M = 0.030
 _EMPTY_JAW_RAD = -0.08  # closed further than around the bar
 _FOLDED_RAD = 1.9  # pitch of a hand that points back under its own arm
 _HOLDING_RAD = 0.10  # from where the lid is to be
@@ -62,19 +59,12 @@ class LidHand:
         x, y, z = at + lag_m(self._arm, LAG_LIMIT_M) if abs(to_rad - lid) < _HOLDING_RAD else at
         return self._to(x, y, z, JAW_CLOSED_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
-    @property
-    def grips_well(self) -> bool:
-        """The bar is not about to leave the fingers; a hand far below it would hold the lid up for good."""
-        return float(np.linalg.norm(self._tcp_m - self._grip_at(0.0))) < _POOR_GRIP_M
-
     def _grip_at(self, gap_m: float) -> NDArray[np.float64]:
         """Where the TCP is when the bar is `gap_m` from the fixed pad."""
-        fingers, opening, _ = kin.hand_axes(self._arm.arm_rad)
+        _, opening, _ = kin.hand_axes(self._arm.arm_rad)
         bar = self._bar_m
         at = bar - (FIXED_FACE_M + BAR_RADIUS_M + gap_m) * opening
         at[1] = bar[1]
-        if self._s.lid_rad > _RAISED_RAD:
-            return at - _PINCH_RAISED_M * fingers
         at[2] -= _PINCH_BELOW_M
         return at
 
@@ -82,11 +72,7 @@ class LidHand:
         """Open, and lift the fingers off the bar."""
         command = self._arm.commanded_tcp
         if self._s.lid_held or self._arm.jaw_rad < 0.25:
-            if self.grips_well:
-                return stay(self._arm, JAW_OPEN_RAD)
-            # With bar and glass deep between the fingers, the jaw opens no further until they are drawn up.
-            up = command.z_m - self._s.table_m + _DRAWN_UP_M
-            return self._to(command.x_m, command.y_m, up, JAW_OPEN_RAD)
+            return stay(self._arm, JAW_OPEN_RAD)
         height = min(_RAISED_M, self._bar_m[2] + _RETREAT_M)
         return self._to(command.x_m, command.y_m, max(height, command.z_m - self._s.table_m), JAW_OPEN_RAD)
 
@@ -99,7 +85,7 @@ class LidHand:
         in_line = math.hypot(error[0], error[1])
         turned = abs(_wrapped(left.tcp.jaw_yaw_rad - _JAW_TOWARDS_ROBOT_RAD)) < 0.25
         along = float((bar - tcp) @ opening)
-        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.019
+        around = FIXED_FACE_M < along < 0.03 and -0.024 < float((bar - tcp) @ fingers) < 0.008
         closing = left.commanded_jaw_rad < JAW_OPEN_RAD - 0.05
         within_reach = self._s.lid_rad < _TOO_FAR_RAD
         if (
