@@ -130,7 +130,7 @@ class Driver:
 
 
 RESTOCKING = Driver(shortest_m=0.012, raised_m=0.108)
-FOLDING = Driver(shortest_m=0.005, raised_m=0.11, lowest_m=0.004, roll_margin_rad=0.02, length=_norm)
+FOLDING = Driver(shortest_m=0.010, raised_m=0.11, lowest_m=0.004, roll_margin_rad=0.02, length=_norm)
 
 
 def finger_towards(finger: Finger, reach: Reach, stride_m: float) -> list[float]:

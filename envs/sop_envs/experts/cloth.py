@@ -2,7 +2,8 @@
 
 It remembers nothing. Each call looks at where the tabs are and who holds them, and decides for each hand what
 is due: fetch its far tab, wait for the other hand, carry, let go. Both hands keep in step because each looks
-at the other's tab. If the near half is crumpled, tabs are first brought back to where they lay.
+at the other's tab. A crumpled cloth is first shaken out by both; if arms would cross, or a far tab is out of
+reach, single tabs are first brought back to where they lay.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from sop_bench.robot import Assessment
 from sop_envs.cloth import TAB_RADIUS_M
 from sop_envs.experts.arm import FOLDING, Move, lag_m, stay, unclench
 from sop_envs.experts.bead import LOWEST_TCP_M, grasp, within_wrist
-from sop_envs.experts.lying import leading, must_be_spread
+from sop_envs.experts.fingers import flat_if_bent_back, opening, pressing
+from sop_envs.experts.hanging import hang_or_lay
+from sop_envs.experts.lying import leading, must_be_spread, to_be_shaken_out
 from sop_envs.hand import Hand
 from sop_envs.so101 import FIXED_FACE_M, JAW_CLOSED_RAD, jaw_face_m
 from sop_envs.tasks.cloth_scene import HOME_TCP_M, HOME_YAW_RAD, READY_JAW_RAD
@@ -29,12 +32,10 @@ CARRY_STRIDE_M, NEAR_STRIDE_M = 0.014, 0.005  # per control step; the latter in 
 HOVER_M = 0.048  # of the TCP above where it grasps
 ALIGNED_M, FUNNEL_M, SLIPS_M = 0.007, 0.008, 0.007  # lateral errors; across the pads
 TURNED_RAD, ASKEW_RAD = 0.20, 0.4
-BENT_BACK_RAD = 2.1  # pitch of a hand that points back to its base
-WEDGED_M = 0.030  # from where it is commanded: fingers are caught under something
-FREE_JAW_RAD = 0.15  # a jaw that will not open further is lifted off its tab
 
 ARCH_M, LOW_ARCH_M, CLEAR_M = 0.050, 0.012, 0.028  # height of a carried tab: top, ends, least under way
 SPREAD_M = 0.035
+NEAR_BY_M, ALREADY_THERE_M = 0.06, 0.03  # of a hand from its tab: it is waited for; of a held tab's way left
 WAIT_M = 0.030
 TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to which it is pushed
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
@@ -58,7 +59,7 @@ class FoldExpert:
         due = self._spread if must_be_spread(self._s) else self._due
         joints: list[float] = []
         for side, hand in enumerate(self._s.hands):
-            joints += _flat_if_bent_back(hand, FOLDING.towards(hand, due(side)))
+            joints += flat_if_bent_back(hand, FOLDING.towards(hand, due(side)))
         return np.array(joints, np.float32)
 
     def _due(self, side: int) -> Move:
@@ -73,8 +74,8 @@ class FoldExpert:
         """In an arch to the near corner, lay down, open."""
         s, hand, far = self._s, self._s.hands[side], 2 + side
         position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._s.way_left_m(side)
-        pressing = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or _pressing(hand)
-        if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (pressing and position[2] < CLEAR_M)):
+        down = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or pressing(hand)
+        if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (down and position[2] < CLEAR_M)):
             return unclench(hand, READY_JAW_RAD)
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
             return stay(hand, JAW_CLOSED_RAD)
@@ -114,7 +115,7 @@ class FoldExpert:
         """Open, straight up, home."""
         s, hand = self._s, self._s.hands[side]
         gap = float(np.linalg.norm(s.tab_m - hand.grip_m(2 * TAB_RADIUS_M), axis=1).min())
-        if hand.tcp_m[2] < 0.05 and gap < 0.04 and _opening(hand) and hand.jaw_rad < READY_JAW_RAD - 0.15:
+        if hand.tcp_m[2] < 0.05 and gap < 0.04 and opening(hand) and hand.jaw_rad < READY_JAW_RAD - 0.15:
             return unclench(hand, READY_JAW_RAD)
         if hand.tcp_m[2] < 0.06:
             return _up(hand)
@@ -130,7 +131,7 @@ class FoldExpert:
         between = FIXED_FACE_M + 0.002 < along < jaw_face_m(hand.jaw_rad) - 0.002 and abs(across) < SLIPS_M
         lateral, height = float(np.linalg.norm((hand.tcp_m - aim)[:2])), float(hand.tcp_m[2] - aim[2])
         closing = hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
-        low = height < (0.010 if _pressing(hand) else 0.005)
+        low = height < (0.010 if pressing(hand) else 0.005)
         if abs(depth) < 0.010 and between and (closing or (lateral < FUNNEL_M and low)):
             x, y, _ = hand.commanded_tcp_m
             lower = float(aim[2] + lag_m(hand)[2])  # arms swing: this may have been the low point of a swing
@@ -139,7 +140,7 @@ class FoldExpert:
         ready = hand.jaw_rad > READY_JAW_RAD - 0.10
         if lateral < (ALIGNED_M if height > 0.02 else FUNNEL_M + 0.004) and turned and ready:
             return Move(aim + lag_m(hand), READY_JAW_RAD, yaw)
-        if not ready and height < 0.035 and _opening(hand):
+        if not ready and height < 0.035 and opening(hand):
             return unclench(hand, READY_JAW_RAD)
         if (lateral > 0.012 or not ready) and height < HOVER_M - 0.013:
             return _up(hand)
@@ -151,6 +152,8 @@ class FoldExpert:
 
     def _spread(self, side: int) -> Move:
         s, held = self._s, self._s.held[side]
+        if to_be_shaken_out(s):
+            return self._shake_out(side)
         for tab in leading(s, side):
             aside = float(np.linalg.norm(s.start_m[tab] - s.tab_m[tab, :2]))
             lies = s.tab_m[tab, 2] < TOUCHDOWN_M or s.hands[side].tcp_m[2] < LOWEST_TCP_M - 0.001
@@ -160,7 +163,24 @@ class FoldExpert:
                 return self._fetch(side, tab)
         return self._leave(side)
 
-    def _bring(self, side: int, tab: int, place_m: NDArray[np.float64]) -> Move:
+    def _shake_out(self, side: int) -> Move:
+        """Fetch both far tabs at once, hang the cloth and lay it down; who has his waits for the other."""
+        s, hand, far = self._s, self._s.hands[side], 2 + side
+        if s.held[side] != far:
+            return self._fetch(side, far) if s.held[side] is None else self._leave(side)
+        if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
+            return stay(hand, JAW_CLOSED_RAD)
+        if s.held[1 - side] != 3 - side:
+            apart = s.hands[1 - side].tcp_m[:2] - s.tab_m[3 - side, :2]
+            if s.way_left_m(side) < ALREADY_THERE_M:
+                return stay(hand, JAW_CLOSED_RAD)
+            if float(np.linalg.norm(apart)) < NEAR_BY_M:
+                return self._wait(hand, s.tab_m[far])
+            return self._bring(side, far, s.start_m[far], hold=True)
+        way = hang_or_lay(s, side)
+        return Move(way.tab_m + hand.tcp_m - s.tab_m[far] + lag_m(hand), JAW_CLOSED_RAD, None, way.stride_m)
+
+    def _bring(self, side: int, tab: int, place_m: NDArray[np.float64], hold: bool = False) -> Move:
         """Pull a held tab to where it lay, and lay it down."""
         hand, position = self._s.hands[side], self._s.tab_m[tab]
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
@@ -170,7 +190,7 @@ class FoldExpert:
         stride = min(self._stride_m, max(NEAR_STRIDE_M, 0.3 * left))
         wanted = position.copy()
         if left < ARRIVED_M or (left < DRIFTED_M and position[2] < 0.020):
-            wanted = np.array([*place_m, PRESS_M])
+            wanted = np.array([*place_m, SPREAD_M if hold else PRESS_M])
         else:
             wanted[:2] += way * min(1.0, 2 * stride / left) * (position[2] > 0.020)
             wanted[2] = SPREAD_M
@@ -239,24 +259,4 @@ class FoldExpert:
 
 
 def _up(hand: Hand) -> Move:
-    return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.03]), READY_JAW_RAD)
-
-
-def _opening(hand: Hand) -> bool:
-    """A jaw told to open may still do so; one that something keeps from it is lifted."""
-    if math.dist(hand.tcp_m, hand.commanded_tcp_m) > WEDGED_M:
-        return False
-    return hand.jaw_rad < FREE_JAW_RAD or hand.commanded_jaw_rad < READY_JAW_RAD - 0.05
-
-
-def _pressing(hand: Hand) -> bool:
-    """On something: it does not get down to where it is told to be."""
-    lowest = hand.commanded_tcp_m[2] < FOLDING.lowest_m + 0.001
-    return lowest or hand.tcp_m[2] - hand.commanded_tcp_m[2] > 0.010
-
-
-def _flat_if_bent_back(hand: Hand, joints_rad: list[float]) -> list[float]:
-    """A hand bent back under its arm is rolled flat: on edge, its finger props itself against the desk."""
-    if sum(hand.arm_rad[1:4]) < BENT_BACK_RAD:
-        return joints_rad
-    return [*joints_rad[:4], 0.0, joints_rad[5]]
+    return Move(hand.commanded_tcp_m + np.array([0.0, 0.0, 0.06]), READY_JAW_RAD)
