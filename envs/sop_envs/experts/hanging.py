@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from sop_envs.tasks.cloth_fold import FoldSituation
 
-FREE_M, BACK_M, LOW_M = (
-    0.015,
-    0.055,
-    0.035,
-)  # over a cloth's length; tabs below go back; as high as this
-HANG_OUT, TURN_OUT, LAID_OUT = 0.20, 0.40, 1.15  # shares of the way out: of hanging, of turning up, of lying
+FREE_M = 0.015  # of a hanging cloth's tabs, over its length
+BACK_M, LOW_M = 0.055, 0.035  # tabs below are on their way back; the height at which they are
+HANG_OUT, TURN_OUT = 0.20, 0.40  # shares of the way out: where it hangs; beyond, height tells the way
+LANDING_OUT, LAID_OUT = 0.85, 1.15  # beyond, it is laid down however it is; where it is stretched to
 STRIDE_M, UP_STRIDE_M = 0.020, 0.035  # per control step; the latter where a fold was given up
 AHEAD, STRAIGHT, SLACK = 0.45, 0.75, 0.88  # near edge before the far one; chords, in lengths of the cloth
-LANDING_M, LANDED_M = 0.015, -0.010  # of a tab, from `BACK_M`: until it is far out, and then
+LANDING_M, LANDED_M = 0.070, 0.045  # least height of a tab on its way out, and in the end
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,12 @@ def hang_or_lay(situation: FoldSituation, side: int) -> Way:
     out, heights = [_share_out(s, s.tab_m[tab]) for tab in (2, 3)], s.tab_m[2:, 2].tolist()
     ahead = max(_share_out(s, s.corners_m[near]) - out[near] for near in (0, 1))
     chords_m = np.linalg.norm(s.corners_m[2:] - s.corners_m[:2], axis=1)
-    if min(heights) > BACK_M and ahead < AHEAD and chords_m.min() > STRAIGHT * length_m:
-        share, height = min(LAID_OUT, out[side] + 0.3), BACK_M + LANDED_M
-        if min(out) < LAID_OUT - 0.08:
-            off_m = float(np.linalg.norm(s.tab_m[far, :2] - s.corners_m[side, :2])) + STRIDE_M
-            height = max(BACK_M + LANDING_M, math.sqrt(max(0.0, (SLACK * length_m) ** 2 - off_m**2)))
+    if min(heights) > BACK_M and min(out) > LANDING_OUT:
+        share, height = LAID_OUT, LANDED_M
+    elif min(heights) > BACK_M and ahead < AHEAD and chords_m.min() > STRAIGHT * length_m:
+        off_m = float(np.linalg.norm(s.tab_m[far, :2] - s.corners_m[side, :2])) + STRIDE_M
+        height = max(LANDING_M, math.sqrt(max(0.0, (SLACK * length_m) ** 2 - off_m**2)))
+        share = min(LAID_OUT, out[side] + 0.3)
     else:
         low = any(z < BACK_M and share > TURN_OUT for share, z in zip(out, heights, strict=True))
         share, height = HANG_OUT, LOW_M if low and out[side] > TURN_OUT else length_m + FREE_M
