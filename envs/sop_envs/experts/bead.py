@@ -25,7 +25,6 @@ FIXED_FINGER_M, OPEN_JAW_M, CLOSING_JAW_M = -0.022, 0.042, 0.026  # from the tab
 CLEAR_OF_CLOTH_M, CLEAR_OF_TABS_M = 0.016, 0.020  # of the middle of a finger
 TURNS_RAD = (0.0, -0.4, 0.4, -0.8, 0.8)  # from across the seam, the best first
 TURN_COST_M, FLIP_COST_M = 0.003, 0.005  # in clearance: per rad, and for the wrong side
-KEEP_COST_M = 0.0015  # per rad that the hand must turn: of two ways as good it keeps to one
 OVER_M, OUT_OF_REACH_M, TOLERABLE_M = 0.048, 0.030, 0.001
 TILT_COST = 2.0
 SAMPLES = 3  # of the cloth, per edge of its mesh
@@ -46,7 +45,6 @@ def grasp(situation: FoldSituation, tab: int) -> tuple[NDArray[np.float64], floa
             if abs(math.remainder(possible - wanted, 2 * math.pi)) > 0.3:
                 continue
             cost = TURN_COST_M * abs(turn) + FLIP_COST_M * (flip > 0)
-            cost += KEEP_COST_M * abs(math.remainder(possible - hand.jaw_yaw_rad, 2 * math.pi))
             cost += _blocked_m(s.tab_m[tab, :2], possible, cloth, tabs)
             cost += _stretched_m(hand, s.tab_m[tab], possible)
             if cost < least - 1e-9:
