@@ -39,6 +39,7 @@ NEAR_BY_M, ALREADY_THERE_M = 0.06, 0.03  # of a hand from its tab: it is waited 
 WAIT_M = 0.030
 TOUCHDOWN_M, PRESS_M = 0.013, 0.007  # height at which a tab lies; height to which it is pushed
 ARRIVED_M, DRIFTED_M = 0.006, 0.009
+PULLS_M = 0.012  # a hand with more way left would pull away what the other has let go
 IN_STEP_M = 0.008  # the hand that is this much ahead waits
 ASIDE_M = 0.018  # a tab further than this from where it lay is brought back
 
@@ -76,7 +77,8 @@ class FoldExpert:
         position, goal, left = s.tab_m[far], s.tab_goal_m(side), self._s.way_left_m(side)
         down = hand.tcp_m[2] < LOWEST_TCP_M - 0.001 or pressing(hand)
         if left < DRIFTED_M and (position[2] < TOUCHDOWN_M or (down and position[2] < CLEAR_M)):
-            return unclench(hand, READY_JAW_RAD)
+            pulls = s.held[1 - side] == 3 - side and s.way_left_m(1 - side) > PULLS_M
+            return stay(hand, JAW_CLOSED_RAD) if pulls else unclench(hand, READY_JAW_RAD)
         if hand.commanded_jaw_rad > JAW_CLOSED_RAD + 0.05:
             return stay(hand, JAW_CLOSED_RAD)
         stride = min(self._stride_m, max(NEAR_STRIDE_M, 0.3 * left))

@@ -22,7 +22,7 @@ CROSSED_M = 0.02  # far tabs must be this far apart across, the left one left, o
 LAID_M, SETTLES_M = 0.020, 0.001  # height of a tab that is laid down; bulge that goes once it is let go
 BULGES_M = 0.012  # a cloth this much less than it may be in the end, above held tabs
 RISES_M = 0.008  # of what a hand is told over where it is, beyond its droop: it is being lifted
-ARCHED_M = 0.072  # no tab is carried higher in a fold
+ARCHED_M, LANDING_M = 0.072, 0.058  # no tab is carried higher in a fold; nor near its end
 LIFTED_M = 0.045  # height of a vertex near the near edge
 NARROW, STRETCHED_M = 0.88, 0.030  # width of a rumpled row, in full ones; far tabs as good as where they lay
 
@@ -70,7 +70,7 @@ def _under_way(s: FoldSituation) -> bool:
     holds = [s.held[side] == 2 + side for side in (0, 1)]
     carried = [holds[side] or left[side] < NEARLY_M for side in (0, 1)]
     rises = all(hand.commanded_tcp_m[2] - hand.tcp_m[2] > RISES_M for hand in s.hands)
-    if max(left) < NEARLY_M and rises:  # it was laid down, bulged, and is taken up again
+    if max(left) < NEARLY_M and (rises or high_m > LANDING_M):  # it was laid, bulged, and is taken up again
         return False
     bulges = s.top_m - high_m > s.flat_enough_m - BULGES_M
     if bulges or not any(holds):
