@@ -38,10 +38,7 @@ BESIDE_M = (0.215, -0.100)  # where the right hand waits for the lid, and goes w
 
 _LOW_RAD = 0.6  # a lid below here can still wait for an arm in its way
 _HIGH_M = 0.13  # nothing that is put into the freezer is ever carried so high
-_FREE_X_M, _CAUGHT_M = 0.235, 0.020  # where the open lid is not over the hand; below where it is told to be
-_FORCED_RAD = 0.3
 _DEEP_X_M = 0.250  # over what is further in hangs the lid
-_BESIDE_HINGE_X_M = 0.265  # from here on, the edge of the open lid is in the way in
 _BEHIND_M = (0.335, 0.13)  # x and height to which a hand behind the freezer rises
 
 
@@ -71,19 +68,12 @@ class FreezerExpert(RestockExpert):
             # A finger hooks under the lid there, on the straight way up.
             x, y = max(tcp.x_m, _BEHIND_M[0]), self._arm.commanded_tcp.y_m
             return self._to(x, y, _BEHIND_M[1], JAW_OPEN_RAD)
-        if self._arm.jaw_rad > max(self._arm.commanded_jaw_rad, JAW_OPEN_RAD) + _FORCED_RAD:
-            here = self._arm.commanded_tcp  # the jaw lies on the lid or on a wall, which holds it open
-            return self._to(here.x_m, here.y_m, self.carry_m, JAW_OPEN_RAD)
-        if self._caught:
-            command = self._arm.commanded_tcp
-            return self._to(_FREE_X_M, command.y_m, command.z_m - s.table_m, self._arm.commanded_jaw_rad)
         if s.held is not None:
             return self._carry(s.held, self._place_of(s.held))
         astray = self._astray()
         if astray is not None:
-            way_is_free = self._way_is_free and not self._beside_hinge
             on_lid = self._on_lid(astray)
-            blocked = s.inside(astray) and not way_is_free and s.tcp_m[2] > RIM_M and not on_lid
+            blocked = s.inside(astray) and not self._way_is_free and s.tcp_m[2] > RIM_M and not on_lid
             return self._wait(self.hover_m, JAW_OPEN_RAD) if blocked else self._fetch(astray)
         goal_x, goal_y, _ = s.item_m[s.goal_item]
         above = s.tcp_m[2] - s.item_m[s.goal_item, 2] > self.hover_m - 0.025
@@ -114,20 +104,6 @@ class FreezerExpert(RestockExpert):
         return bool(self._s.held is None and x > HINGE_X_M and y > INSIDE_Y_M[0] and z < RIM_M + 0.02)
 
     @property
-    def _beside_hinge(self) -> bool:
-        """The right hand is beside the hinge: straight in, it would run into the edge of the open lid."""
-        x, y, _ = self._s.tcp_m
-        return bool(x > _BESIDE_HINGE_X_M and y < INSIDE_Y_M[0])
-
-    @property
-    def _caught(self) -> bool:
-        """The right hand, told to rise, is held down by the open lid, which leans over it."""
-        s = self._s
-        told = self._arm.commanded_tcp.z_m - s.table_m - s.tcp_m[2]
-        below = s.hand_below_lid and s.tcp_m[1] > INSIDE_Y_M[0] and s.lid_rad > _LOW_RAD
-        return bool(below and s.tcp_m[0] > _FREE_X_M + 0.01 and told > _CAUGHT_M)
-
-    @property
     def _way_is_free(self) -> bool:
         return self._s.lid_held and self._s.lid_rad > OPEN_ENOUGH_RAD
 
@@ -135,8 +111,7 @@ class FreezerExpert(RestockExpert):
         s = self._s
         bound_inside = INSIDE_X_M[0] < place[0] < INSIDE_X_M[1] and place[1] > INSIDE_Y_M[0]
         lifted = s.tcp_m[2] > self.carry_m - 0.020
-        way_is_free = self._way_is_free and not self._beside_hinge
-        if bound_inside and lifted and not s.inside(item) and not way_is_free:
+        if bound_inside and lifted and not s.inside(item) and not self._way_is_free:
             return self._wait(self.carry_m, JAW_CLOSED_RAD)
         base = s.item_m[item, 2]
         above = s.tcp_m[2] > _HIGH_M or (base > RIM_M and s.lid_rad < _LOW_RAD)
