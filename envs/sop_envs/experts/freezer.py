@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sop_envs.experts.arm import RESTOCKING, Move
 from sop_envs.experts.freezer_grasp import FreezerGrasp
 from sop_envs.experts.freezer_lid import LidHand
-from sop_envs.experts.restock import RestockExpert
+from sop_envs.experts.restock import LAG_LIMIT_M, RestockExpert
 from sop_envs.so101 import JAW_CLOSED_RAD, JAW_OPEN_RAD
 from sop_envs.tasks.freezer_scene import (
     HINGE_X_M,
@@ -48,6 +48,7 @@ class FreezerExpert(RestockExpert):
     carry_m = 0.104  # an arm droops by 10 mm, and the base of a product shall clear the rim by more than 3
     letting_go_rad, let_go_rad = 0.60, 0.45  # a jaw wide open would reach into the next compartment
     too_low_m, centring_m = 0.009, 0.014
+    hovering_lag_m = LAG_LIMIT_M  # a stretched arm would hover beside what stands far in for good
 
     def __init__(self, situation: FreezerSituation) -> None:
         super().__init__(situation, FreezerGrasp(situation))

@@ -43,6 +43,7 @@ class RestockExpert:
         centring_m: Least height above the base of a placed item at which the fingers move sideways; lower
             ones may scrape along the ground. (The defaults are those of flat-shelf's reference records.)
         descending_m: Height below which an open hand is on its way down to something.
+        hovering_lag_m: Of droop and friction, made up for by an open hand that is to hover over an item.
         clear_m: Height above the base of an item from which on no finger surrounds it.
     """
 
@@ -53,6 +54,7 @@ class RestockExpert:
     too_low_m: ClassVar[float] = 0.014
     centring_m: ClassVar[float] = -math.inf
     descending_m: ClassVar[float] = 0.050
+    hovering_lag_m: ClassVar[float] = 0.0
     clear_m: ClassVar[float] = 0.05
 
     def __init__(self, situation: RestockSituation, grasp: Grasp | None = None) -> None:
@@ -156,14 +158,15 @@ class RestockExpert:
         turned = abs(tcp.jaw_yaw_rad - yaw) < 0.20
         if lateral < allowed and turned and self._arm.jaw_rad > JAW_OPEN_RAD - 0.15:
             near = height - grasp < 0.02
-            lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M) if near else (0.0, 0.0, 0.0)
-            return self._to(x + lag_x, y + lag_y, grasp + lag_z, JAW_OPEN_RAD, yaw)
+            lag_x, lag_y, lag_z = lag_m(self._arm, LAG_LIMIT_M if near else self.hovering_lag_m)
+            return self._to(x + lag_x, y + lag_y, grasp + lag_z * near, JAW_OPEN_RAD, yaw)
         commanded_height = command.z_m - s.table_m
         drooping = commanded_height < hover - 0.004  # as a stretched arm does
         rising = height < hover - 0.045 or drooping
         if lateral > 0.012 and height < hover - 0.018 and rising:
             return self._to(command.x_m, command.y_m, hover, JAW_OPEN_RAD)
-        return self._to(x, y, hover, JAW_OPEN_RAD, yaw)
+        lag_x, lag_y, _ = lag_m(self._arm, self.hovering_lag_m)
+        return self._to(x + lag_x, y + lag_y, hover, JAW_OPEN_RAD, yaw)
 
     def _to(
         self, x_m: float, y_m: float, height_m: float, jaw_rad: float, jaw_yaw_rad: float | None = None
