@@ -28,7 +28,6 @@ _HOOKED_M = 0.040  # below where it is told to be, a hand under a lifted lid has
 _AJAR_RAD, _ASIDE_M = 0.3, 0.070
 _TOO_FAR_RAD = 1.5  # a jaw that closes beyond here would lean on the glass: the lid has to come down first
 _EMPTY_JAW_RAD = -0.08  # closed further than around the bar
-_FOLDED_RAD = 1.9  # pitch of a hand that points back under its own arm
 _HOLDING_RAD = 0.10  # from where the lid is to be
 _REGRIP = 0.3  # share by which a hand that has slipped along the bar makes up for it
 _LEFT_FROM_RIGHT_M = np.array([0.0, BASE_Y_M["left"] - BASE_Y_M["right"], 0.0])
@@ -108,9 +107,7 @@ class LidHand:
             return self._to(command.x_m, bar[1] + _ASIDE_M, commanded_height, JAW_OPEN_RAD)
         # A stretched arm droops: where it is told to be is high enough.
         if error[2] < 0.020 and in_line > 0.020 and commanded_height < over - 0.006:
-            # A finger of a hand that is folded back digs into the desk on the way up: turn it aside.
-            yaw = left.commanded_arm_rad[0] + math.pi / 2 if left.tcp.pitch_rad > _FOLDED_RAD else None
-            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD, yaw)
+            return self._to(command.x_m, command.y_m, over, JAW_OPEN_RAD)
         return self._to(at[0], at[1], over, JAW_OPEN_RAD, _JAW_TOWARDS_ROBOT_RAD)
 
     def _to(
