@@ -14,10 +14,8 @@ SETTLED_M = 0.035  # a tab this close to where it lay waits for one that is twic
 ASTRAY_M = 0.060  # a near tab further than this from where it lay: the cloth is brought back, too
 NEAREST_M, FARTHEST_M = 0.100, 0.365  # near tabs from the robot's edge; far tabs from the base of their arm
 NEARLY_M = 0.040  # a fold this near its end is finished where it is
-UNDER_WAY, TANGLED_M = (
-    0.80,
-    0.015,
-)  # way left, in whole ones; r.m.s. beyond which even such a fold is given up
+UNDER_WAY = 0.80  # way left, in whole ones
+TANGLED_M = 0.015  # r.m.s. of a near half beyond which even a fold under way is given up
 CROSSED_M = 0.02  # far tabs must be this far apart across, the left one left, or arms would cross
 LAID_M, SETTLES_M = 0.020, 0.001  # height of a tab that is laid down; bulge that goes once it is let go
 BULGES_M = 0.012  # a cloth this much less than it may be in the end, above held tabs
