@@ -19,7 +19,7 @@ from sop_bench.studies.mixture import MixtureConfig, profile_hours
 Pointing = tuple[tuple[str, str], ...]
 
 _SEVERAL_TASKS_STEPS = 24_000  # of the encoder
-# Few moments are learnt by heart: of 6000 a task, the product was found in 0.99 and in 0.91 of others.
+# Few moments are learnt by heart: of 6000 a task, the product was found in 0.99, and in 0.92 of others.
 _SEVERAL_TASKS_SCENES = {"stills": 112_000, "moments": 168_000}  # 15 GB in memory
 # Families in one head get in each other's way, and boxes are lost to hands that stop on a flap: asked twice
 # as often, the policy stops less (docs/lessons.md has the numbers). In bytes, three heads stay below 10 MB.
