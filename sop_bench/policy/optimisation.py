@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,12 +56,18 @@ def descend(
     *,
     learning_rate: float,
     clip_norm: float,
+    share: Callable[[], None] = lambda: None,
 ) -> None:
-    """One optimiser step on a scalar `loss`."""
+    """One optimiser step on a scalar `loss`.
+
+    Args:
+        share: Called when the gradients are there and before they are clipped.
+    """
     for group in optimiser.param_groups:
         group["lr"] = learning_rate
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    share()
     nn.utils.clip_grad_norm_(parameters, clip_norm)
     optimiser.step()
 

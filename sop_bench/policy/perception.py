@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sop_bench.errors import ContractError
+from sop_bench.errors import ConfigurationError, ContractError
 from sop_bench.policy.config import PolicyConfig
 from sop_bench.policy.freed_memory import keep_freed_memory
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
 from sop_bench.policy.pointer import pointing_loss
 from sop_bench.policy.precision import training_precision
-from sop_bench.policy.scenes import Scenes
+from sop_bench.policy.scenes import Images, Scenes
+from sop_bench.policy.side_by_side import Team, working_side_by_side
 from sop_bench.policy.vision import Sight, VisionLanguageEncoder
 from sop_bench.policy.vla import CompactVLA, single_thread
 
@@ -32,11 +33,23 @@ class PerceptionConfig:
     Attributes:
         steps, batch_size: Gradient steps and scenes in each.
         optimiser: See `OptimiserConfig`.
+        workers: Processes that share each batch. The last bits depend on their number.
+
+    Raises:
+        ConfigurationError: A batch cannot be shared evenly.
     """
 
     steps: int = 14_000
     batch_size: int = 128
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=3e-3))
+    workers: int = 1
+
+    def __post_init__(self):
+        if self.workers < 1 or self.batch_size % self.workers:
+            raise ConfigurationError(
+                f"PerceptionConfig.workers is {self.workers} for batches of {self.batch_size}; allowed: "
+                f"divisors of the batch."
+            )
 
 
 @dataclass(frozen=True)
@@ -55,60 +68,102 @@ class Localisation:
     near_p90_mm: float
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What an encoder is trained on: N scenes, as tensors, with their images wherever they are."""
+
+    images: Mapping[str, Images]
+    tokens: Tensor
+    state: Tensor
+    targets_z: Tensor  # (N, label_dim), NaN where a scene has none
+    task: Tensor | None
+
+
 def train_perception(
     policy: CompactVLA,
     scenes: Scenes,
     config: PerceptionConfig,
     generator: torch.Generator,
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    *,
+    keep_statistics: bool = False,
 ) -> None:
     """Train `policy.encoder` on `scenes` and leave it frozen, with its statistics set.
 
-    One thread: a second one gained little on these sizes, and the bits must not depend on the machine's.
+    One thread a process: a second one gained little on these sizes, and the bits must not depend on the
+    machine's.
 
     Args:
         generator: Source of the batches.
         on_progress: Called with the steps done and the loss.
+        keep_statistics: Leave them as they are, for an encoder that has been trained with them.
 
     Raises:
         ContractError: The scenes have other labels than the policy's configuration.
+        SopBenchError: A process that trains along ended early.
     """
-    keep_freed_memory()
     encoder = policy.encoder
     targets, state = _concatenated(policy.config, scenes), torch.from_numpy(scenes.state)
     tokens = policy.tokenizer(scenes.instructions.tolist())
-    task = policy.recogniser(tokens) if policy.config.tasks else None
-    images = {name: torch.from_numpy(scenes.images[name]) for name in policy.cameras}
-    _set_statistics(encoder, "state", state)
-    _set_statistics(encoder, "label", targets)
-    targets = (targets - encoder.label_mean) / encoder.label_scale  # (N, label_dim), NaN where it has none
+    if not keep_statistics:
+        _set_statistics(encoder, "state", state)
+        _set_statistics(encoder, "label", targets)
+    material = _Material(
+        {name: scenes.images[name] for name in policy.cameras},
+        tokens,
+        state,
+        (targets - encoder.label_mean) / encoder.label_scale,
+        policy.recogniser(tokens) if policy.config.tasks else None,
+    )
+    work = encoder, policy.config, material, config, generator.get_state()
+    with working_side_by_side(config.workers, _train, *work) as team:
+        weights = _train(team, *work, on_progress)
+    encoder.load_state_dict(weights, strict=False)
+    encoder.requires_grad_(False)
+    policy.forget()
+
+
+def _train(
+    team: Team,
+    encoder: VisionLanguageEncoder,
+    policy: PolicyConfig,
+    material: _Material,
+    config: PerceptionConfig,
+    generator_state: Tensor,
+    on_progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> dict[str, Tensor]:
+    """The averaged weights after all steps, each of which the whole team takes."""
+    keep_freed_memory()
+    generator = torch.Generator()
+    generator.set_state(generator_state)
     encoder.requires_grad_(True)
     parameters = list(encoder.parameters())
     optimiser = adamw(parameters, config.optimiser)
     average = WeightAverage(dict(encoder.named_parameters()), config.optimiser.average_decay)
     with single_thread():
         for step in range(config.steps):
-            rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
+            drawn = torch.randint(len(material.state), (config.batch_size,), generator=generator)
+            rows = team.own(drawn)
+            images = {
+                name: torch.from_numpy(values[rows.numpy()]) for name, values in material.images.items()
+            }
+            task = None if material.task is None else material.task[rows]
             with training_precision():
-                sight = encoder.see(
-                    {name: values[rows] for name, values in images.items()},
-                    encoder.embed_language(tokens[rows]),
-                    state[rows],
-                    None if task is None else task[rows],
-                )
-            loss = _loss(policy.config, sight, targets[rows])
+                language = encoder.embed_language(material.tokens[rows])
+                sight = encoder.see(images, language, material.state[rows], task)
+            loss = _loss(policy, sight, material.targets_z[rows])
+            shared: list[Tensor] = []
             descend(
                 loss,
                 optimiser,
                 parameters,
                 learning_rate=config.optimiser.rate(step, config.steps),
                 clip_norm=config.optimiser.clip_norm,
+                share=lambda loss=loss, shared=shared: shared.append(team.average(parameters, loss)),
             )
             average.update(dict(encoder.named_parameters()))
-            on_progress(step + 1, loss.item())
-    encoder.load_state_dict(average.weights(), strict=False)
-    encoder.requires_grad_(False)
-    policy.forget()
+            on_progress(step + 1, shared[0].item())
+    return average.weights()
 
 
 def _loss(config: PolicyConfig, sight: Sight, labels_z: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sop_bench.errors import CorruptDataError
+from sop_bench.policy.image_files import ImageFile, MappedImages, unreadable_shard
 from sop_bench.policy.scene_rendering import render_scenes
 from sop_bench.policy.scenes import SceneRequest, Scenes
 
@@ -39,7 +39,7 @@ def save_scenes(scenes: Scenes, path: Path) -> None:
     arrays = {
         "instructions": scenes.instructions,
         "state": scenes.state,
-        **{f"images.{name}": values for name, values in scenes.images.items()},
+        **{f"images.{name}": values[:] for name, values in scenes.images.items()},
         **{f"labels.{name}": values for name, values in scenes.labels.items()},
     }
     try:
@@ -53,24 +53,23 @@ def save_scenes(scenes: Scenes, path: Path) -> None:
 
 
 def load_scenes(path: Path, cameras: Sequence[str] | None = None) -> Scenes:
-    """The scenes in `path`, with the images of `cameras`, or of all that it holds.
+    """The scenes in `path`, with the images of `cameras`, or of all that it holds; images stay in the file.
 
     Raises:
         CorruptDataError: It is damaged, or lacks a camera.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            others = [name for name in file.files if not name.startswith("images.")]
-            wanted = file.files if cameras is None else [*others, *(f"images.{name}" for name in cameras)]
-            arrays = {name: file[name] for name in wanted}
+            held = [name.removeprefix("images.") for name in file.files if name.startswith("images.")]
+            arrays = {name: file[name] for name in file.files if not name.startswith("images.")}
         return Scenes(
-            images={n.removeprefix("images."): a for n, a in arrays.items() if n.startswith("images.")},
+            images={
+                name: MappedImages([ImageFile.of(path, f"images.{name}")])
+                for name in (held if cameras is None else cameras)
+            },
             instructions=arrays["instructions"],
             state=arrays["state"],
             labels={n.removeprefix("labels."): a for n, a in arrays.items() if n.startswith("labels.")},
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptDataError(
-            f"{path} is not a readable shard of scenes ({error}); expected what sop-bench wrote. Delete it: "
-            f"it is rendered again when it is needed."
-        ) from error
+        raise unreadable_shard(path, str(error)) from error

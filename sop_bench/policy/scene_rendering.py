@@ -1,14 +1,14 @@
-"""How simulated robots make labelled scenes: random stills, and moments of episodes driven badly."""
+"""How simulated robots make labelled scenes: stills, moments of episodes driven badly, and first looks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
 
 from sop_bench.errors import ConfigurationError, RobotFaultError
-from sop_bench.policy.scenes import SceneRequest, Scenes
+from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes
 from sop_bench.robot import (
     HasExpert,
     HasLabelledScenes,
@@ -37,7 +37,7 @@ def render_scenes(request: SceneRequest) -> Scenes:
     """
     rng = np.random.default_rng([request.seed, request.station_seed, request.split == "test"])
     with make_robot(request.robot, station_seed=request.station_seed) as robot:
-        scenes = _stills(robot, request, rng) if request.kind == "still" else _moments(robot, request, rng)
+        scenes = _KINDS[request.kind](robot, request, rng)
         kept = [_kept(scene, request.cameras) for _, scene in zip(range(request.count), scenes, strict=False)]
     return Scenes(
         images={
@@ -83,6 +83,21 @@ def _moments(robot: Robot, request: SceneRequest, rng: np.random.Generator) -> I
             except RobotFaultError:  # physics diverged under a fumbling hand: this episode ends here
                 break
             observation, outcome, step = taken.observation, taken.outcome, step + 1
+
+
+def _first_looks(robot: Robot, request: SceneRequest, rng: np.random.Generator) -> Iterator[LabelledScene]:
+    if not isinstance(robot, HasLabels):
+        raise _not_simulated(request.robot, "label what it sees (labels)")
+    while True:
+        observation = robot.reset(request.task, _SEED_BASE + int(rng.integers(2**28)), split=request.split)
+        yield LabelledScene(_rendered(observation, request.cameras), robot.labels())
+
+
+_KINDS: dict[SceneKind, Callable[[Robot, SceneRequest, np.random.Generator], Iterator[LabelledScene]]] = {
+    "still": _stills,
+    "moment": _moments,
+    "first": _first_looks,
+}
 
 
 def _rendered(observation: Observation, cameras: Sequence[str]) -> Observation:

@@ -1,13 +1,15 @@
 """Labelled scenes for perception pretraining: what is asked for, and what comes of it, by the shard.
 
-Two kinds are mixed. *Stills* pose everything at random without physics: they are the most varied. *Moments*
-are taken from episodes that the scripted expert drives badly on purpose: they add what only physics poses,
-above all products in the hand. Neither keeps an action: how the task is solved is not learnt from them.
+Two kinds are mixed to train on. *Stills* pose everything at random without physics: they are the most
+varied. *Moments* are taken from episodes that the scripted expert drives badly on purpose: they add what only
+physics poses, above all products in the hand. Neither keeps an action: how the task is solved is not learnt
+from them.
+The *first* looks of episodes are measured only: there a policy makes up its mind which product is meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -15,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.errors import ConfigurationError
+from sop_bench.policy.image_files import MappedImages
 from sop_bench.robot import Split
 
-SceneKind = Literal["still", "moment"]
+SceneKind = Literal["still", "moment", "first"]
+Images = NDArray[np.uint8] | MappedImages
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class SceneRequest:
     Attributes:
         robot, station_seed: Which station.
         task, split: What is on the desk.
-        kind: Stills or moments of episodes.
+        kind: Stills, or moments or first looks of episodes.
         cameras: Images to keep.
         seed: Draws the scenes.
         count: How many.
@@ -71,13 +75,13 @@ class Scenes:
     """N labelled scenes.
 
     Attributes:
-        images: Camera name to (N, h, w, 3) uint8.
+        images: Camera name to (N, h, w, 3) uint8, in memory or mapped; either gives copies of `images[rows]`.
         instructions: (N,) texts.
         state: (N, P) float32 proprioception.
         labels: Name to (N, d) float32; NaN in the scenes of a task that does not have the label.
     """
 
-    images: Mapping[str, NDArray[np.uint8]]
+    images: Mapping[str, Images]
     instructions: NDArray[np.str_]
     state: NDArray[np.float32]
     labels: Mapping[str, NDArray[np.float32]]
@@ -86,36 +90,35 @@ class Scenes:
         return len(self.state)
 
     @classmethod
-    def joined(cls, parts: Iterable[Scenes], count: int) -> Scenes:
-        """The `count` scenes of all `parts`, in order, with the images of the first and the labels of any.
-
-        Parts are taken one at a time: two copies of all images would not fit into a small machine.
+    def joined(cls, parts: Sequence[Scenes]) -> Scenes:
+        """The scenes of all `parts`, in order, with the images of the first and the labels of any.
 
         Raises:
             ConfigurationError: Two tasks call labels of different lengths by one name.
         """
-        images: dict[str, NDArray[np.uint8]] = {}
+        ends = np.cumsum([len(part) for part in parts])
         labels: dict[str, NDArray[np.float32]] = {}
-        instructions: list[NDArray[np.str_]] = []
-        state: list[NDArray[np.float32]] = []
-        done = 0
-        for part in parts:
-            place = slice(done, done + len(part))
-            for name, values in part.images.items() if done == 0 else ():
-                images[name] = np.empty((count, *values.shape[1:]), np.uint8)
-            for name, array in images.items():
-                array[place] = part.images[name]
+        for part, end in zip(parts, ends, strict=True):
             for name, values in part.labels.items():
                 if name not in labels:
-                    labels[name] = np.full((count, values.shape[1]), np.nan, np.float32)
+                    labels[name] = np.full((ends[-1], values.shape[1]), np.nan, np.float32)
                 if labels[name].shape[1] != values.shape[1]:
                     raise ConfigurationError(
                         f"Label {name!r} has {values.shape[1]} values in scenes like "
                         f"{str(part.instructions[0])!r} and {labels[name].shape[1]} in others; allowed: "
                         f"one length for all tasks that share a name. Rename it in one of the tasks."
                     )
-                labels[name][place] = values
-            instructions.append(part.instructions)
-            state.append(part.state)
-            done += len(part)
-        return cls(images, np.concatenate(instructions), np.concatenate(state), labels)
+                labels[name][end - len(part) : end] = values
+        return cls(
+            {name: _joined([part.images[name] for part in parts]) for name in parts[0].images},
+            np.concatenate([part.instructions for part in parts]),
+            np.concatenate([part.state for part in parts]),
+            labels,
+        )
+
+
+def _joined(images: Sequence[Images]) -> Images:
+    mapped = [each for each in images if isinstance(each, MappedImages)]
+    if len(mapped) == len(images):
+        return MappedImages.joined(mapped)
+    return np.concatenate([each[:] for each in images])

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sop_bench.fleet.engine import Engine
-from sop_bench.policy.checkpoint import save_checkpoint
+from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
 from sop_bench.policy.config import LOOKS, PolicyConfig, TaskConfig
 from sop_bench.policy.network import HEAD_FIELDS
-from sop_bench.policy.perception import label_lengths, localisation, train_perception
-from sop_bench.policy.scene_files import cached_scenes, load_scenes
-from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes, request_facts
+from sop_bench.policy.perception import PerceptionConfig, label_lengths, localisation, train_perception
+from sop_bench.policy.scenes import SceneKind, Scenes, request_facts
 from sop_bench.policy.tokenizer import Tokenizer, split_words
 from sop_bench.policy.vla import CompactVLA
-from sop_bench.robot import RobotSpec, Split, make_robot
-from sop_bench.studies.recipe import PretrainConfig
+from sop_bench.robot import RobotSpec, make_robot
+from sop_bench.studies.recipe import PretrainConfig, RefinementConfig
+from sop_bench.studies.scene_store import (
+    PhaseProgress,
+    SceneStore,
+    Seen,
+    further_stills,
+    scene_request,
+    scene_requests,
+)
 
-PhaseProgress = Callable[[str, int, int], None]  # what is going on, done, to do
-
-_KINDS: tuple[SceneKind, ...] = ("still", "moment")
+_KINDS: tuple[SceneKind, ...] = ("still", "moment", "first")
 _PROBED_LABEL = "target_minus_tcp"
-
-
-@dataclass
-class _Seen:
-    """What the scenes of one task have shown so far."""
-
-    instructions: set[str] = field(default_factory=set)
-    labels: tuple[str, ...] = ()
 
 
 def pretrain_encoder(
@@ -50,15 +47,14 @@ def pretrain_encoder(
     Raises:
         ConfigurationError: Tasks share a label's name but not its length, or cannot be told apart by words.
     """
-    requests = list(scene_requests(config))
     with make_robot(config.robot, station_seed=config.station_seeds[0]) as robot:
         spec = robot.spec
     versions = {task: str(spec.station.get(f"task_version.{task}", "")) for task in config.tasks}
     recipe = {
         **_named(versions),
         "seed": config.seed,
-        "scenes": request_facts(requests),
-        "perception": asdict(config.perception),
+        "scenes": request_facts(list(scene_requests(config))),
+        "perception": _schedule(config.perception),
     }
     cameras = [camera for camera, _ in config.pointing]
     shape = {
@@ -70,11 +66,23 @@ def pretrain_encoder(
         **(LOOKS if len(config.tasks) > 1 else {}),
     }
     path = workspace / f"encoder-{_fingerprint({**recipe, **shape})}.safetensors"
-    if path.exists():
-        return path
-    store = _Store(workspace, versions, engine)
-    seen = {task: _Seen() for task in config.tasks}
-    scenes = store.scenes(requests, seen, on_progress)
+    store = SceneStore(workspace, versions, engine)
+    if not path.exists():
+        _train_first(config, spec, store, path, recipe, on_progress)
+    return _refined(config, config.refinement, store, path, on_progress) if config.refinement else path
+
+
+def _train_first(
+    config: PretrainConfig,
+    spec: RobotSpec,
+    store: SceneStore,
+    path: Path,
+    recipe: Mapping[str, Any],
+    on_progress: PhaseProgress,
+) -> None:
+    """From nothing, into `path`."""
+    seen = {task: Seen() for task in config.tasks}
+    scenes = store.scenes(list(scene_requests(config)), seen, on_progress)
     generator = torch.Generator().manual_seed(config.seed)
     policy = _untrained(config, spec, scenes, seen, generator)
     train_perception(
@@ -86,7 +94,44 @@ def pretrain_encoder(
     )
     probes = _probes(config, policy, store)
     save_checkpoint(policy, path, facts={**recipe, "held_out_localisation": probes})
+
+
+def _refined(
+    config: PretrainConfig,
+    refinement: RefinementConfig,
+    store: SceneStore,
+    start: Path,
+    on_progress: PhaseProgress,
+) -> Path:
+    """The file of the encoder in `start` after a second phase, trained unless it is there."""
+    requests = [*scene_requests(config), *further_stills(config, refinement)]
+    recipe = {
+        "refined_tasks": list(refinement.tasks),
+        "scenes": request_facts(requests),
+        "refinement": _schedule(refinement.perception),
+    }
+    path = start.with_name(f"{start.stem}-{_fingerprint(recipe)}.safetensors")
+    if path.exists():
+        return path
+    scenes = store.scenes(requests, on_progress=on_progress)
+    before = load_checkpoint(start)
+    train_perception(
+        before.policy,
+        scenes,
+        refinement.perception,
+        torch.Generator().manual_seed(config.seed + 1),  # not the batches of the first phase again
+        lambda step, loss: on_progress("encoder", step, refinement.perception.steps),
+        keep_statistics=True,
+    )
+    probes = _probes(config, before.policy, store)
+    save_checkpoint(before.policy, path, facts={**before.facts, **recipe, "held_out_localisation": probes})
     return path
+
+
+def _schedule(config: PerceptionConfig) -> dict[str, Any]:
+    """As files say it; one worker goes without saying, as it did before there could be more."""
+    said = asdict(config)
+    return {name: value for name, value in said.items() if (name, value) != ("workers", 1)}
 
 
 def _named(versions: Mapping[str, str]) -> dict[str, Any]:
@@ -104,7 +149,7 @@ def _untrained(
     config: PretrainConfig,
     spec: RobotSpec,
     scenes: Scenes,
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, Seen],
     generator: torch.Generator,
 ) -> CompactVLA:
     tasks = [
@@ -125,14 +170,14 @@ def _untrained(
     return policy
 
 
-def _probes(config: PretrainConfig, policy: CompactVLA, store: _Store) -> dict[str, Any]:
+def _probes(config: PretrainConfig, policy: CompactVLA, store: SceneStore) -> dict[str, Any]:
     """How well positions are read in held-out scenes: by kind, and for a generalist by task and label too."""
     count = config.probe_scenes // len(config.probe_station_seeds)
     found: dict[str, dict[str, Any]] = {}
     for task in config.tasks:
         for kind in _KINDS:
             requests = [
-                _request(config, task, station_seed, "test", kind, config.seed, count)
+                scene_request(config, task, station_seed, "test", kind, config.seed, count)
                 for station_seed in config.probe_station_seeds
             ]
             probe = store.scenes(requests)
@@ -143,67 +188,3 @@ def _probes(config: PretrainConfig, policy: CompactVLA, store: _Store) -> dict[s
             elif _PROBED_LABEL in probe.labels:
                 found[kind] = asdict(localisation(policy, probe, _PROBED_LABEL))
     return found
-
-
-# --------------------------------------------------------------------------------------------- scenes
-
-
-def scene_requests(config: PretrainConfig) -> Iterator[SceneRequest]:
-    """The shards of scenes, spread evenly over tasks and stations; those of a task depend on it alone."""
-    counts: dict[SceneKind, int] = {"still": config.stills, "moment": config.moments}
-    for kind, count in counts.items():
-        shards = -(-count // (len(config.tasks) * config.shard_scenes))
-        for task in config.tasks:
-            for index in range(shards):
-                station_seed = config.station_seeds[index % len(config.station_seeds)]
-                seed = config.seed * 1_000_000 + 2 * index + (kind == "moment")
-                yield _request(config, task, station_seed, "train", kind, seed, config.shard_scenes)
-
-
-def _request(
-    config: PretrainConfig,
-    task: str,
-    station_seed: int,
-    split: Split,
-    kind: SceneKind,
-    seed: int,
-    count: int,
-) -> SceneRequest:
-    return SceneRequest(config.robot, station_seed, task, split, kind, config.cameras, seed, count)
-
-
-@dataclass(frozen=True)
-class _Store:
-    """Rendered scenes in a folder for each version of a task: scenes of another version lie."""
-
-    workspace: Path
-    versions: Mapping[str, str]
-    engine: Engine
-
-    def scenes(
-        self,
-        requests: Sequence[SceneRequest],
-        seen: Mapping[str, _Seen] | None = None,
-        on_progress: PhaseProgress = lambda phase, done, total: None,
-    ) -> Scenes:
-        """All scenes of `requests`, in order; what each task shows is entered into `seen`."""
-        futures = [
-            self.engine.submit(cached_scenes, request, self._folder(request.task)) for request in requests
-        ]
-        total = sum(request.count for request in requests)
-
-        def parts() -> Iterator[Scenes]:
-            done = 0
-            for request, future in zip(requests, futures, strict=True):
-                part = load_scenes(future.result(), request.cameras)
-                if seen is not None:
-                    seen[request.task].instructions.update(part.instructions.tolist())
-                    seen[request.task].labels = tuple(part.labels)
-                done += len(part)
-                on_progress("scenes", done, total)
-                yield part
-
-        return Scenes.joined(parts(), total)
-
-    def _folder(self, task: str) -> Path:
-        return self.workspace / f"scenes-{self.versions[task] or 'unversioned'}"

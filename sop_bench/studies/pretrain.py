@@ -15,9 +15,10 @@ from sop_bench.policy.network import NetworkConfig
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import DemonstrationProgress, collect_demonstrations, demonstration_files
-from sop_bench.studies.encoder import PhaseProgress, pretrain_encoder
+from sop_bench.studies.encoder import pretrain_encoder
 from sop_bench.studies.mixture import MixtureConfig, collect_mixture
 from sop_bench.studies.recipe import PretrainConfig
+from sop_bench.studies.scene_store import PhaseProgress
 
 __all__ = ["CloningConfig", "PretrainConfig", "pretrain"]
 

@@ -46,7 +46,7 @@ def scenes_of_both(count: int = 32) -> Scenes:
         instructions=np.array([FOLD] * count),
         labels={"tabs": np.concatenate([place, place + 1], axis=1)},
     )
-    return Scenes.joined([putting, folding], 2 * count)
+    return Scenes.joined([putting, folding])
 
 
 def test_joined_scenes_have_the_labels_of_all_and_nan_where_a_task_lacks_one():
@@ -61,7 +61,7 @@ def test_joined_scenes_have_the_labels_of_all_and_nan_where_a_task_lacks_one():
 def test_a_name_that_two_tasks_use_for_labels_of_other_lengths_is_refused():
     other = replace(spots(2), labels={"held": np.zeros((2, 2), np.float32)})
     with pytest.raises(ConfigurationError, match=r"Label 'held' has 2 values .* and 1 in others"):
-        Scenes.joined([spots(2), other], 4)
+        Scenes.joined([spots(2), other])
 
 
 def test_statistics_of_a_label_are_those_of_the_scenes_that_have_it():

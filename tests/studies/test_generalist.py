@@ -30,7 +30,7 @@ from sop_bench.studies.evaluation import EvaluationConfig, EvaluationReport, eva
 from sop_bench.studies.evaluation_report import as_table, as_text, write_rows
 from sop_bench.studies.offline import demonstrations_of
 from sop_bench.studies.pretrain import pretrain
-from sop_bench.studies.recipe import PretrainConfig, recipe_for
+from sop_bench.studies.recipe import PretrainConfig, RefinementConfig, recipe_for
 from sop_bench.studies.task_speed import SHIPPED_GENERALIST
 from sop_bench.supervision.operator import OperatorConfig
 
@@ -66,6 +66,9 @@ def made(bench: str, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
         ),
         storage="int8",
         perception=PerceptionConfig(steps=60, batch_size=32),
+        refinement=RefinementConfig(
+            tasks=(TASKS[0],), stills=140, perception=PerceptionConfig(steps=10, batch_size=32, workers=2)
+        ),
         cloning=CloningConfig(steps=400, batch_size=64),
     )
     checkpoint = directory / "generalist.safetensors"
