@@ -1,8 +1,8 @@
 """Processes that share the batch of each training step, and take every step together.
 
-Each works on its rows with one thread, and their gradients are averaged: a second thread in one process gains
-little on networks this small. What comes out depends on their number (the order of a sum), not on how many
-cores the machine has::
+Each works on its rows with one thread, and their gradients are averaged. A second thread in one process gains
+little on networks this small; a second process saves a quarter of the time (docs/lessons.md). What comes out
+depends on their number (the order of a sum), not on how many cores the machine has::
 
     def train(team, network, scenes):             # at top level: other processes import it
         for rows in batches:
