@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -78,6 +80,28 @@ class _Material:
     targets_z: Tensor  # (N, label_dim), NaN where a scene has none
     task: Tensor | None
 
+    def batches(self, config: PerceptionConfig, generator: torch.Generator, team: Team) -> Iterator[_Batch]:
+        """Each step's rows of this process, read while the step before is taken."""
+        with ThreadPoolExecutor(1) as reader:
+            waiting: Future[_Batch] | None = None
+            for _ in range(config.steps):
+                drawn = torch.randint(len(self.state), (config.batch_size,), generator=generator)
+                coming = reader.submit(self._read, team.own(drawn))
+                if waiting:
+                    yield waiting.result()
+                waiting = coming
+            if waiting:
+                yield waiting.result()
+
+    def _read(self, rows: Tensor) -> _Batch:
+        images = {name: torch.from_numpy(values[rows.numpy()]) for name, values in self.images.items()}
+        return _Batch(images, rows)
+
+
+class _Batch(NamedTuple):
+    images: Mapping[str, Tensor]
+    rows: Tensor
+
 
 def train_perception(
     policy: CompactVLA,
@@ -141,12 +165,7 @@ def _train(
     optimiser = adamw(parameters, config.optimiser)
     average = WeightAverage(dict(encoder.named_parameters()), config.optimiser.average_decay)
     with single_thread():
-        for step in range(config.steps):
-            drawn = torch.randint(len(material.state), (config.batch_size,), generator=generator)
-            rows = team.own(drawn)
-            images = {
-                name: torch.from_numpy(values[rows.numpy()]) for name, values in material.images.items()
-            }
+        for step, (images, rows) in enumerate(material.batches(config, generator, team)):
             task = None if material.task is None else material.task[rows]
             with training_precision():
                 language = encoder.embed_language(material.tokens[rows])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sop_bench.policy.image_files import ImageFile, MappedImages, unreadable_shard
 from sop_bench.policy.scene_rendering import render_scenes
 from sop_bench.policy.scenes import SceneRequest, Scenes
+from sop_bench.policy.stored_images import ImageFile, StoredImages, unreadable_shard
 
 
 def cached_scenes(request: SceneRequest, directory: Path) -> Path:
@@ -64,7 +64,7 @@ def load_scenes(path: Path, cameras: Sequence[str] | None = None) -> Scenes:
             arrays = {name: file[name] for name in file.files if not name.startswith("images.")}
         return Scenes(
             images={
-                name: MappedImages([ImageFile.of(path, f"images.{name}")])
+                name: StoredImages([ImageFile.of(path, f"images.{name}")])
                 for name in (held if cameras is None else cameras)
             },
             instructions=arrays["instructions"],

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sop_bench.errors import ConfigurationError
-from sop_bench.policy.image_files import MappedImages
+from sop_bench.policy.stored_images import StoredImages
 from sop_bench.robot import Split
 
 SceneKind = Literal["still", "moment", "first"]
-Images = NDArray[np.uint8] | MappedImages
+Images = NDArray[np.uint8] | StoredImages
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Scenes:
     """N labelled scenes.
 
     Attributes:
-        images: Camera name to (N, h, w, 3) uint8, in memory or mapped; either gives copies of `images[rows]`.
+        images: Camera name to (N, h, w, 3) uint8, in memory or in files; `images[rows]` copies.
         instructions: (N,) texts.
         state: (N, P) float32 proprioception.
         labels: Name to (N, d) float32; NaN in the scenes of a task that does not have the label.
@@ -118,7 +118,7 @@ class Scenes:
 
 
 def _joined(images: Sequence[Images]) -> Images:
-    mapped = [each for each in images if isinstance(each, MappedImages)]
-    if len(mapped) == len(images):
-        return MappedImages.joined(mapped)
+    stored = [each for each in images if isinstance(each, StoredImages)]
+    if len(stored) == len(images):
+        return StoredImages.joined(stored)
     return np.concatenate([each[:] for each in images])
