@@ -49,16 +49,18 @@ class ImageFile:
         try:
             with path.open("rb") as raw, zipfile.ZipFile(raw) as archive:
                 entry = archive.getinfo(f"{name}.npy")
+                if entry.compress_type != zipfile.ZIP_STORED:
+                    raise ValueError(f"{name} is compressed")
                 raw.seek(entry.header_offset)
                 raw.seek(sum(_LOCAL_HEADER.unpack(raw.read(_LOCAL_HEADER.size))), 1)
                 version = npy.read_magic(raw)
                 read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 shape, fortran_order, dtype = read(raw)
                 offset = raw.tell()
+                if fortran_order or dtype != np.uint8:
+                    raise ValueError(f"{name} is not of uint8 row by row")
         except (OSError, ValueError, KeyError, struct.error, zipfile.BadZipFile) as error:
             raise unreadable_shard(path, str(error)) from error
-        if entry.compress_type != zipfile.ZIP_STORED or fortran_order or dtype != np.uint8:
-            raise unreadable_shard(path, f"{name} is compressed, or not of uint8 row by row")
         return cls(path, offset, shape)
 
     def read(self, row: int, into: NDArray[np.uint8]) -> None:

@@ -81,7 +81,7 @@ def test_a_damaged_shard_is_called_damaged(tmp_path):
         load_scenes(tmp_path / "shard.npz")
 
 
-@pytest.mark.parametrize("kind", ["still", "moment"])
+@pytest.mark.parametrize("kind", ["still", "moment", "first"])
 def test_a_shard_depends_on_its_request_alone(kind, tmp_path):
     pytest.importorskip("sop_envs")
     request = SceneRequest("so101", 1, "restock/flat-shelf", "train", kind, ("front",), seed=3, count=3)

@@ -99,6 +99,20 @@ def test_the_recipe_sees_and_points_at_what_the_tasks_have(bench: str):
         recipe_for(("cloth/spred",), robot=bench)
 
 
+def test_tasks_that_name_a_thing_get_more_stills_in_a_second_phase(made: Made, bench: str):
+    recipe = recipe_for(TASKS, robot=bench)
+    assert recipe.refinement is not None
+    assert recipe.refinement.tasks == (CARRY,)  # to spread something, nothing has to be chosen
+    facts = load_checkpoint(made.checkpoint).facts
+    assert facts["refined_tasks"] == [CARRY]
+    assert facts["scenes"]["scenes"] == {"still": 200 + 40, "moment": 40}
+    assert facts["refinement"]["workers"] == 2
+    assert "workers" not in facts["perception"]  # as files said before there could be more than one
+    assert facts["held_out_localisation"][CARRY].keys() == {"still", "moment", "first"}
+    both = sorted(path.stem.count("-") for path in made.workspace.glob("encoder-*.safetensors"))
+    assert both == [1, 2]  # the first phase is kept: a longer second one starts from it
+
+
 def test_the_recipe_of_the_shipped_task_is_the_shipped_recipe():
     pytest.importorskip("sop_envs")
     assert recipe_for(("restock/flat-shelf",)) == PretrainConfig()
