@@ -14,8 +14,9 @@ import torch
 from sop_bench.fleet.engine import Engine
 from sop_bench.policy.checkpoint import load_checkpoint, save_checkpoint
 from sop_bench.policy.config import LOOKS, PolicyConfig, TaskConfig
+from sop_bench.policy.localisation import localisation
 from sop_bench.policy.network import HEAD_FIELDS
-from sop_bench.policy.perception import PerceptionConfig, label_lengths, localisation, train_perception
+from sop_bench.policy.perception import PerceptionConfig, label_lengths, train_perception
 from sop_bench.policy.scenes import SceneKind, Scenes, request_facts
 from sop_bench.policy.tokenizer import Tokenizer, split_words
 from sop_bench.policy.vla import CompactVLA

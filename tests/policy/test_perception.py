@@ -10,7 +10,8 @@ import torch
 from small_policy import CAMERAS, CONFIG, INSTRUCTION, a_policy
 
 from sop_bench.errors import ConfigurationError, ContractError, CorruptDataError
-from sop_bench.policy.perception import PerceptionConfig, localisation, train_perception
+from sop_bench.policy.localisation import localisation
+from sop_bench.policy.perception import PerceptionConfig, train_perception
 from sop_bench.policy.scene_files import cached_scenes, load_scenes, save_scenes
 from sop_bench.policy.scenes import SceneRequest, Scenes
 
