@@ -56,8 +56,9 @@ class Team:
         torch.distributed.all_reduce(together)
         together /= self.size
         *parts, mean = together.split([*(gradient.numel() for gradient in gradients), 1])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+        for parameter, gradient, part in zip(parameters, gradients, parts, strict=True):
+            # Into the gradient's own layout, that of its parameter: the fused optimiser takes it for granted.
+            parameter.grad = gradient.copy_(part.view_as(gradient))
         return mean[0]
 
 

@@ -42,7 +42,7 @@ _NAMED = "target_xyz"  # the label of tasks in which one of several things is as
 # and one of seven tasks, with 16,000 of each, named 0.87 to 0.96 (docs/lessons.md).
 _NAMES = RefinementConfig(
     stills=72_000,
-    perception=PerceptionConfig(steps=12_000, batch_size=256, workers=2),
+    perception=PerceptionConfig(steps=6_000, batch_size=256, workers=2),
 )
 # Families in one head get in each other's way, and boxes are lost to hands that stop on a flap: asked twice
 # as often, the policy stops less (docs/lessons.md has the numbers). In bytes, three heads stay below 10 MB.

@@ -13,6 +13,7 @@ from small_policy import a_policy
 from test_perception import spots
 
 from sop_bench.errors import ConfigurationError, SopBenchError
+from sop_bench.policy.optimisation import OptimiserConfig, adamw, descend
 from sop_bench.policy.perception import PerceptionConfig, train_perception
 from sop_bench.policy.side_by_side import Team, working_side_by_side
 
@@ -32,6 +33,36 @@ def test_a_team_of_one_starts_nothing_and_changes_nothing():
         assert team.average([weight], loss) is loss
     assert weight.grad is not None
     assert weight.grad.tolist() == [2, 2, 0]
+
+
+def _trains(team: Team, network: torch.nn.Module, images: torch.Tensor, steps: int) -> None:
+    parameters = list(network.parameters())
+    optimiser = adamw(parameters, OptimiserConfig())
+    for _ in range(steps):
+        loss = network(images[team.own(torch.arange(len(images)))]).square().mean()
+        descend(
+            loss,
+            optimiser,
+            parameters,
+            learning_rate=1e-2,
+            clip_norm=1.0,
+            share=lambda loss=loss: team.average(parameters, loss),
+        )
+
+
+def test_convolutions_in_either_layout_learn_the_same_in_two_processes_as_in_one():
+    """The fused optimiser goes over memory as it lies: a gradient in another layout trains other weights."""
+    images = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    trained = {}
+    for size in (1, 2):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 2))
+        network.to(memory_format=torch.channels_last)
+        with working_side_by_side(size, _trains, network, images, 20) as team:
+            _trains(team, network, images, 20)
+        trained[size] = network.state_dict()
+    for name, one in trained[1].items():
+        torch.testing.assert_close(trained[2][name], one, rtol=1e-3, atol=1e-4)
 
 
 def test_two_processes_learn_what_one_does():
