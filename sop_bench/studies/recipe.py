@@ -9,6 +9,7 @@ import numpy as np
 
 from sop_bench.errors import ConfigurationError, unknown_name
 from sop_bench.policy.network import CameraNetwork, NetworkConfig
+from sop_bench.policy.optimisation import OptimiserConfig
 from sop_bench.policy.perception import PerceptionConfig
 from sop_bench.policy.storage import Storage
 from sop_bench.robot import HasLabelledScenes, make_robot
@@ -42,7 +43,10 @@ _NAMED = "target_xyz"  # the label of tasks in which one of several things is as
 # and one of seven tasks, with 16,000 of each, named 0.87 to 0.96 (docs/lessons.md).
 _NAMES = RefinementConfig(
     stills=72_000,
-    perception=PerceptionConfig(steps=6_000, batch_size=256, workers=2),
+    # Warmer than this, so short a phase would spend itself on coming back to where it began.
+    perception=PerceptionConfig(
+        steps=6_000, batch_size=256, workers=2, optimiser=OptimiserConfig(learning_rate=2e-3)
+    ),
 )
 # Families in one head get in each other's way, and boxes are lost to hands that stop on a flap: asked twice
 # as often, the policy stops less (docs/lessons.md has the numbers). In bytes, three heads stay below 10 MB.
