@@ -43,7 +43,7 @@ _NAMED = "target_xyz"  # the label of tasks in which one of several things is as
 # and one of seven tasks, with 16,000 of each, named 0.87 to 0.96 (docs/lessons.md).
 _NAMES = RefinementConfig(
     stills=72_000,
-    # Warmer than this, so short a phase would spend itself on coming back to where it began.
+    # Calmer than the first phase, which began from nothing; other rates have not been compared.
     perception=PerceptionConfig(
         steps=6_000, batch_size=256, workers=2, optimiser=OptimiserConfig(learning_rate=2e-3)
     ),
