@@ -101,7 +101,7 @@ def train_perception(
     machine's.
 
     Args:
-        generator: Source of the batches.
+        generator: Source of the batches; it is not advanced.
         on_progress: Called with the steps done and the loss.
         keep_statistics: Leave them as they are, for an encoder that has been trained with them.
 

@@ -73,7 +73,7 @@ class ImageFile:
             with self.path.open("rb", buffering=0) as raw:
                 if hasattr(os, "posix_fadvise"):
                     # Else the kernel reads on to where the next random row is not: mapped, and so read ahead,
-                    # scenes that did not fit into memory made a step four times as long.
+                    # scenes that did not fit into memory made the first steps four times as long.
                     os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
                 raw.seek(self.offset + row * into.nbytes)
                 count = raw.readinto(into.data)

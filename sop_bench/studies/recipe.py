@@ -94,7 +94,6 @@ class PretrainConfig:
         demonstrations: The offline data; few, so that post-training has something to do.
         network, perception, cloning: See there.
         refinement: A second phase of the encoder's training, if there is one.
-        refinement: A second phase of the encoder's training, if there is one.
         storage: Of the weights in the file.
         seed: Of everything.
     """
