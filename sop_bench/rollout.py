@@ -1,4 +1,4 @@
-"""`run_episode`: the only place that steps a robot.
+"""`run_episode`, and the `Rollout` that it runs: the only place that steps a robot.
 
 An episode is a pure function of the station, the task, the scene seed, the policy version, the supervisor
 and a random generator: run in any process, in any order, it gives the same frames.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -35,6 +35,8 @@ class EpisodeRequest:
             as many as the policy says (`execution_horizon`).
         pixels: Record images at every frame, at those under the supervisor's control, or at none.
         cameras: Which cameras are recorded; ``None`` for those the policy reads.
+        told: What the policy is told, whatever the robot says, e.g. to see whether it listens; nothing
+            else if empty. It leaves no trace in the episode.
         started_s: Fleet clock at the first frame, seconds since the run began.
     """
 
@@ -45,6 +47,7 @@ class EpisodeRequest:
     execute_steps: int | None = None
     pixels: Pixels = "none"
     cameras: tuple[str, ...] | None = None
+    told: str = ""
     run_id: str = "adhoc"
     episode_id: str = "episode"
     robot_index: int = 0
@@ -68,31 +71,85 @@ def run_episode(
         ConfigurationError: The robot does not know the task.
         ContractError: The policy or the supervisor asked for something that is not finite.
     """
-    supervisor = supervisor or NoSupervisor()
-    rng = np.random.default_rng([request.rng_seed, request.seed])
-    gate = SafetyGate(robot.spec)
-    recorder = _Recorder(policy, request, robot.spec.control_hz, wall_clock)
-    observation = robot.reset(request.task, request.seed, split=request.split)
-    header = _header(robot, policy, request, observation)
-    supervisor.begin(robot, request.task, rng)
-    execute_steps = request.execute_steps or execution_horizon(policy, observation.instruction)
-    plan: deque[NDArray[np.float32]] = deque()
-    outcome, reason = Outcome.RUNNING, ""
-    while outcome is Outcome.RUNNING:
-        decision = supervisor.decide(observation, recorder.elapsed_s)
-        if decision.action_rad is not None:
-            source, requested = supervisor.source, decision.action_rad
-            plan.clear()  # after hand-back the policy plans from the state it finds, not from an old plan
-        else:
-            source = Source.POLICY
-            if not plan:
-                plan.extend(policy.act(observation, rng)[:execute_steps])
-            requested = plan.popleft()
-        recorder.before(observation, helped=source is not Source.POLICY)
-        step = robot.step(gate(requested, observation.commanded_rad))
-        recorder.after(source, requested, step.executed_rad, decision.takeover, decision.attending)
-        observation, outcome, reason = step.observation, step.outcome, step.reason
-    return recorder.episode(replace(header, outcome=outcome, reason=reason))
+    rollout = Rollout(robot, policy, request, supervisor, wall_clock=wall_clock)
+    while rollout.asks is not None:
+        rollout.answer(policy.act(rollout.asks, rollout.rng))
+    return rollout.episode
+
+
+class Rollout:
+    """An episode under way: it runs until its policy must be asked, and goes on with the answer::
+
+        rollout = Rollout(robot, policy, request)
+        while rollout.asks is not None:
+            rollout.answer(policy.act(rollout.asks, rollout.rng))
+        episode = rollout.episode
+
+    So whoever runs several can ask for all of them at once (`sop_bench.lockstep`). Arguments and errors as
+    for `run_episode`; the policy is not asked here.
+
+    Attributes:
+        asks: What the policy is to be asked about; None once the episode has ended.
+        rng: Random numbers of the episode, for the policy too.
+        episode: The whole, once it has ended.
+    """
+
+    episode: Episode
+
+    def __init__(
+        self,
+        robot: Robot,
+        policy: Policy,
+        request: EpisodeRequest,
+        supervisor: Supervisor | None = None,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        self.rng = np.random.default_rng([request.rng_seed, request.seed])
+        self._course = self._run(robot, policy, request, supervisor or NoSupervisor(), wall_clock)
+        self.asks: Observation | None = next(self._course, None)
+
+    def answer(self, chunk_rad: NDArray[np.float32]) -> None:
+        """Execute the first steps of the policy's chunk, and whatever else comes before it is asked again."""
+        try:
+            self.asks = self._course.send(chunk_rad)
+        except StopIteration:
+            self.asks = None
+
+    def _run(
+        self,
+        robot: Robot,
+        policy: Policy,
+        request: EpisodeRequest,
+        supervisor: Supervisor,
+        wall_clock: Callable[[], float],
+    ) -> Generator[Observation, NDArray[np.float32], None]:
+        gate = SafetyGate(robot.spec)
+        recorder = _Recorder(policy, request, robot.spec.control_hz, wall_clock)
+        observation = robot.reset(request.task, request.seed, split=request.split)
+        header = _header(robot, policy, request, observation)
+        supervisor.begin(robot, request.task, self.rng)
+        execute_steps = request.execute_steps or execution_horizon(policy, observation.instruction)
+        plan: deque[NDArray[np.float32]] = deque()
+        outcome, reason = Outcome.RUNNING, ""
+        while outcome is Outcome.RUNNING:
+            decision = supervisor.decide(observation, recorder.elapsed_s)
+            if decision.action_rad is not None:
+                source, requested = supervisor.source, decision.action_rad
+                plan.clear()  # after hand-back the policy plans from the state it finds, not from an old plan
+            else:
+                source = Source.POLICY
+                if not plan:
+                    chunk_rad = yield replace(
+                        observation, instruction=request.told or observation.instruction
+                    )
+                    plan.extend(chunk_rad[:execute_steps])
+                requested = plan.popleft()
+            recorder.before(observation, helped=source is not Source.POLICY)
+            step = robot.step(gate(requested, observation.commanded_rad))
+            recorder.after(source, requested, step.executed_rad, decision.takeover, decision.attending)
+            observation, outcome, reason = step.observation, step.outcome, step.reason
+        self.episode = recorder.episode(replace(header, outcome=outcome, reason=reason))
 
 
 def _header(robot: Robot, policy: Policy, request: EpisodeRequest, first: Observation) -> EpisodeHeader:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sop_bench.episode import Source
 from sop_bench.errors import ConfigurationError, ContractError
 from sop_bench.policy.base import PolicyVersion, RandomPolicy
-from sop_bench.policy.wrappers import Instructed
+from sop_bench.policy.wrappers import WrappedPolicy
 from sop_bench.robot import Observation, Outcome, Robot, make_robot
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.safety import SafetyGate
@@ -79,7 +79,7 @@ class HastyPolicy(WitnessPolicy):
 
 def test_a_policy_may_say_itself_how_often_it_is_asked_even_if_it_is_wrapped(robot: Robot) -> None:
     bare, wrapped = HastyPolicy(), HastyPolicy()
-    for witness, policy in ((bare, bare), (wrapped, Instructed(wrapped, "spread the cloth"))):
+    for witness, policy in ((bare, bare), (wrapped, WrappedPolicy(wrapped))):
         episode = run_episode(robot, policy, EpisodeRequest(TASK, 0))
         assert len(witness.instructions) == -(-len(episode.frames) // 2)
 
@@ -130,10 +130,11 @@ def test_pixels_of_helped_frames_alone_can_be_recorded(robot: Robot) -> None:
     assert recorded == [2 <= step < 5 for step in range(len(recorded))]
 
 
-def test_an_instructed_policy_is_told_something_else(robot: Robot) -> None:
+def test_a_policy_can_be_told_something_else(robot: Robot) -> None:
     policy = WitnessPolicy()
-    run_episode(robot, Instructed(policy, "sing a song"), EpisodeRequest(TASK, 0))
+    episode = run_episode(robot, policy, EpisodeRequest(TASK, 0, told="sing a song"))
     assert set(policy.instructions) == {"sing a song"}
+    assert episode.header.instruction.startswith("put the ")
 
 
 def test_equal_requests_give_equal_episodes_and_other_seeds_others(robot: Robot) -> None:

@@ -39,7 +39,7 @@ class EvaluationPlan:
     seeds: tuple[int, ...] = tuple(range(30_000_000, 30_000_100))
     split: Split = "test"
     station_seeds: tuple[int, ...] = (1, 2, 3, 4)
-    chunk: int = 20
+    chunk: int = 25
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from sop_bench.fleet.jobs import EvaluationJob, EvaluationSummary, evaluate_job
+from sop_bench.fleet.jobs import EvaluationJob, EvaluationSummary, Scene, evaluate_job
 from sop_bench.fleet.learner_process import LearnerProcess
 from sop_bench.fleet.shared import Events, Fleet
 from sop_bench.fleet.tables import EvaluationRow
@@ -14,12 +14,11 @@ from sop_bench.fleet.tables import EvaluationRow
 
 @dataclass(frozen=True)
 class _Part:
-    """Scenes of one task at one station: their places in the evaluation, and their seeds."""
+    """Some scenes of one task, by their places in the evaluation."""
 
     task: str
-    station_seed: int
-    scenes: tuple[int, ...]
-    seeds: tuple[int, ...]
+    places: tuple[int, ...]
+    scenes: tuple[Scene, ...]
 
 
 @dataclass(frozen=True)
@@ -70,18 +69,18 @@ class EvaluationProcess:
         run_id = fleet.run_id if version else "pretrained"
         job = EvaluationJob(
             robot=config.adapter,
-            station_seed=part.station_seed,
             checkpoint=config.checkpoint,
             update=fleet.update_file(version),
             task=part.task,
-            seeds=part.seeds,
+            scenes=part.scenes,
             split=config.evaluation.split,
             execute_steps=config.execute_steps,
             run_id=run_id,
             evaluation_id=f"{run_id}-v{version:06d}",
         )
         return fleet.journal.future(
-            f"evaluation/{version}/{place}",
+            # With its scenes: a run that another version of this file cut otherwise is not taken up wrongly.
+            f"evaluation/{version}/{part.places[0]}-{part.places[-1]}",
             EvaluationSummary.from_json,
             lambda: fleet.engine.submit(evaluate_job, job, background=True),
         )
@@ -115,7 +114,7 @@ class EvaluationProcess:
     def _rows(
         self, evaluated: _Evaluated, part: _Part, summary: EvaluationSummary
     ) -> Iterator[EvaluationRow]:
-        for scene, episode in zip(part.scenes, summary.episodes, strict=True):
+        for place, scene, episode in zip(part.places, part.scenes, summary.episodes, strict=True):
             header = episode.header
             yield EvaluationRow(
                 time_s=evaluated.time_s,
@@ -123,9 +122,9 @@ class EvaluationProcess:
                 policy_hash=header.policy_hash,
                 learner_step=evaluated.learner_step,
                 task=part.task,
-                scene=scene,
+                scene=place,
                 scene_seed=header.seed,
-                station_seed=part.station_seed,
+                station_seed=scene.station_seed,
                 instruction=header.instruction,
                 success=header.success,
                 outcome=str(header.outcome),
@@ -137,16 +136,14 @@ class EvaluationProcess:
 
 
 def _parts(fleet: Fleet) -> Iterator[_Part]:
-    """The plan's scenes, cut by task and station, because a robot is built for a station."""
+    """The plan's scenes, cut by task: the scenes of a job are asked about together."""
     plan = fleet.config.evaluation
+    scenes = [
+        Scene(plan.station_seeds[place % len(plan.station_seeds)], seed)
+        for place, seed in enumerate(plan.seeds)
+    ]
     for index, task in enumerate(fleet.config.tasks):
-        for turn, station_seed in enumerate(plan.station_seeds):
-            places = range(turn, len(plan.seeds), len(plan.station_seeds))
-            for start in range(0, len(places), plan.chunk):
-                chosen = places[start : start + plan.chunk]
-                yield _Part(
-                    task=task,
-                    station_seed=station_seed,
-                    scenes=tuple(index * len(plan.seeds) + place for place in chosen),
-                    seeds=tuple(plan.seeds[place] for place in chosen),
-                )
+        for start in range(0, len(scenes), plan.chunk):
+            chosen = scenes[start : start + plan.chunk]
+            first = index * len(scenes) + start
+            yield _Part(task, tuple(range(first, first + len(chosen))), tuple(chosen))

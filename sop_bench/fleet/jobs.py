@@ -10,16 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from sop_bench.episode import Episode, EpisodeHeader, Source, save_episode
 from sop_bench.errors import RobotFaultError
+from sop_bench.fleet.lanes import Placed, run_at_stations
 from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
 from sop_bench.policy.base import Policy
 from sop_bench.posttrain.base import Algorithm
-from sop_bench.robot import Outcome, Robot, Split
+from sop_bench.robot import Outcome, RobotSpec, Split
 from sop_bench.rollout import EpisodeRequest, run_episode
 from sop_bench.supervision.base import Supervisor
 
@@ -86,21 +87,27 @@ class EpisodeSummary:
         return cls(**{**data, "header": EpisodeHeader(**header), "path": path})
 
 
+class Scene(NamedTuple):
+    """Where an episode of an evaluation is played, and what it starts from."""
+
+    station_seed: int
+    seed: int
+
+
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Some scenes of an evaluation, at one station, without help and without pixels.
+    """Some scenes of an evaluation, without help and without pixels.
 
     Attributes:
-        seeds: Scene seeds; each gives one episode, named ``{evaluation_id}-{seed}``.
+        scenes: Each gives one episode, named ``{evaluation_id}-{seed}``.
         rng_seed: Seeds what is random in an episode besides the scene.
     """
 
     robot: str
-    station_seed: int
     checkpoint: Path
     update: Path | None
     task: str
-    seeds: tuple[int, ...]
+    scenes: tuple[Scene, ...]
     split: Split = "test"
     rng_seed: int = 0
     execute_steps: int | None = None
@@ -110,7 +117,7 @@ class EvaluationJob:
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """The episodes of an evaluation job, in the order of its seeds."""
+    """The episodes of an evaluation job, in the order of its scenes."""
 
     episodes: tuple[EpisodeSummary, ...]
 
@@ -135,22 +142,32 @@ def run_episode_job(job: EpisodeJob) -> EpisodeSummary:
         episode = run_episode(robot, policy, job.request, supervisor)
     except RobotFaultError as fault:
         retire_robot(job.robot, job.station_seed)
-        header = _fault_header(job, robot, policy, fault)
+        header = _fault_header(job.request, robot.spec, policy, fault)
         return EpisodeSummary(header, 0, 0, None, time.perf_counter() - began_s)
     if job.output is not None:
         save_episode(_only_trainable_pixels(episode, job.pixels_for), job.output)
-    helped_steps = int((episode.frames.source != Source.POLICY).sum())
-    wall_s = time.perf_counter() - began_s
-    return EpisodeSummary(episode.header, len(episode.frames), helped_steps, job.output, wall_s)
+    return _summary(episode, job.output, time.perf_counter() - began_s)
 
 
 def evaluate_job(job: EvaluationJob) -> EvaluationSummary:
-    """Run every scene of an evaluation job, in order; a fault of the robot counts as a failure."""
-    return EvaluationSummary(tuple(_evaluate(job, seed) for seed in job.seeds))
+    """Run every scene of an evaluation job, some at once; a fault of the robot counts as a failure."""
+    policy = policy_for(job.checkpoint, job.update)
+    placed = [Placed(scene.station_seed, _request(job, scene.seed)) for scene in job.scenes]
+    summaries: list[EpisodeSummary] = []
+    for (station_seed, request), finished in zip(
+        placed, run_at_stations(job.robot, policy, placed), strict=True
+    ):
+        if isinstance(finished.result, RobotFaultError):
+            spec = robot_for(job.robot, station_seed).spec
+            header = _fault_header(request, spec, policy, finished.result)
+            summaries.append(EpisodeSummary(header, 0, 0, None, finished.wall_s))
+        else:
+            summaries.append(_summary(finished.result, None, finished.wall_s))
+    return EvaluationSummary(tuple(summaries))
 
 
-def _evaluate(job: EvaluationJob, seed: int) -> EpisodeSummary:
-    request = EpisodeRequest(
+def _request(job: EvaluationJob, seed: int) -> EpisodeRequest:
+    return EpisodeRequest(
         task=job.task,
         seed=seed,
         split=job.split,
@@ -159,24 +176,29 @@ def _evaluate(job: EvaluationJob, seed: int) -> EpisodeSummary:
         run_id=job.run_id,
         episode_id=f"{job.evaluation_id}-{seed}",
     )
-    return run_episode_job(EpisodeJob(job.robot, job.station_seed, job.checkpoint, job.update, request))
 
 
-def _fault_header(job: EpisodeJob, robot: Robot, policy: Policy, fault: RobotFaultError) -> EpisodeHeader:
-    request = job.request
+def _summary(episode: Episode, path: Path | None, wall_s: float) -> EpisodeSummary:
+    helped_steps = int((episode.frames.source != Source.POLICY).sum())
+    return EpisodeSummary(episode.header, len(episode.frames), helped_steps, path, wall_s)
+
+
+def _fault_header(
+    request: EpisodeRequest, spec: RobotSpec, policy: Policy, fault: RobotFaultError
+) -> EpisodeHeader:
     return EpisodeHeader(
         run_id=request.run_id,
         episode_id=request.episode_id,
-        robot=robot.spec.name,
+        robot=spec.name,
         robot_index=request.robot_index,
-        station=dict(robot.spec.station),
+        station=dict(spec.station),
         task=request.task,
         split=request.split,
         seed=request.seed,
         instruction="",
         policy_version=policy.version.number,
         policy_hash=policy.version.content_hash,
-        control_hz=robot.spec.control_hz,
+        control_hz=spec.control_hz,
         started_s=request.started_s,
         outcome=Outcome.FAILURE,
         reason=f"robot fault: {fault}",

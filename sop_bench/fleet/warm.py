@@ -44,22 +44,27 @@ def _close(robot: Robot) -> None:
     robot.close()
 
 
-_robots: Kept[Robot] = Kept(8, _close)
-_policies: Kept[Policy] = Kept(4)
+# A simulated robot takes 90 MB: those of eight lanes (`sop_bench.lockstep`), and the stations of some fleets.
+_robots: Kept[Robot] = Kept(12, _close)
+# The robots of a fleet act with as many versions; one of a generalist takes 40 MB and 0.1 s to read.
+_policies: Kept[Policy] = Kept(12)
 
 
-def robot_for(name: str, station_seed: int) -> Robot:
+def robot_for(name: str, station_seed: int, copy: int = 0) -> Robot:
     """This process's robot `name` at station `station_seed`; it is not yours to close.
+
+    Args:
+        copy: Simulated robots of one station that are in use at once are copies of each other.
 
     Raises:
         ConfigurationError: No installed package registers `name`.
     """
-    return _robots.get((name, station_seed), lambda: make_robot(name, station_seed=station_seed))
+    return _robots.get((name, station_seed, copy), lambda: make_robot(name, station_seed=station_seed))
 
 
-def retire_robot(name: str, station_seed: int) -> None:
+def retire_robot(name: str, station_seed: int, copy: int = 0) -> None:
     """Close a robot that has failed; the next `robot_for` builds it anew."""
-    _robots.discard((name, station_seed))
+    _robots.discard((name, station_seed, copy))
 
 
 def policy_for(checkpoint: Path, update: Path | None = None) -> Policy:

@@ -11,6 +11,7 @@ Trainable policies add weights that can be saved, loaded and named by a version.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -62,6 +63,26 @@ class ChoosesHorizon(Protocol):
 def execution_horizon(policy: Policy, instruction: str) -> int:
     """Steps of each chunk of `policy` that are executed before it is asked again, under this instruction."""
     return policy.execute_steps(instruction) if isinstance(policy, ChoosesHorizon) else EXECUTE_STEPS
+
+
+@runtime_checkable
+class ActsTogether(Protocol):
+    """A policy that is sooner done with several observations at once than with one after the other."""
+
+    def act_together(
+        self, observations: Sequence[Observation], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[NDArray[np.float32]]:
+        """What `Policy.act` gives for each, but for rounding; each answer is the same in any company."""
+        ...
+
+
+def act_together(
+    policy: Policy, observations: Sequence[Observation], rngs: Sequence[np.random.Generator]
+) -> Sequence[NDArray[np.float32]]:
+    """The chunk of `policy` for each of `observations` of one task: at once, if it is made for that."""
+    if isinstance(policy, ActsTogether):
+        return policy.act_together(observations, rngs)
+    return [policy.act(observation, rng) for observation, rng in zip(observations, rngs, strict=True)]
 
 
 class RandomPolicy:

@@ -155,6 +155,14 @@ class VisionLanguageEncoder(nn.Module):
         labels = self.read_out(torch.cat([hidden, *places], dim=1))
         return Sight(labels.float(), {name: view.votes for name, view in views.items()})
 
+    def cameras_for(self, tasks: Sequence[int]) -> frozenset[str]:
+        """The cameras that `tasks` look with."""
+        return frozenset(
+            name
+            for name, encoder in self._encoders().items()
+            if encoder.looks is None or not encoder.looks.isdisjoint(tasks)
+        )
+
     def _encoders(self) -> dict[str, CameraEncoder]:
         return {name: encoder for name, encoder in self.cameras.items() if isinstance(encoder, CameraEncoder)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +34,3 @@ class WrappedPolicy:
 
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         return self.policy.act(observation, rng)
-
-
-@dataclass(frozen=True)
-class Instructed(WrappedPolicy):
-    """`policy`, told `instruction` whatever the robot says: for language checks."""
-
-    instruction: str
-
-    def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
-        return self.policy.act(replace(observation, instruction=self.instruction), rng)

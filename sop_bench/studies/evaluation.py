@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 
 from sop_bench.episode import Episode
-from sop_bench.errors import ConfigurationError, unknown_name
+from sop_bench.errors import ConfigurationError, RobotFaultError, unknown_name
 from sop_bench.fleet.engine import Engine
+from sop_bench.fleet.lanes import Placed, run_at_stations
 from sop_bench.fleet.warm import policy_for, robot_for
-from sop_bench.policy.base import Policy
-from sop_bench.policy.wrappers import Instructed
-from sop_bench.robot import Outcome, Robot, Split, make_robot
-from sop_bench.rollout import EpisodeRequest, run_episode
+from sop_bench.lockstep import Finished, Lane, run_in_lockstep
+from sop_bench.robot import Outcome, Split, make_robot
+from sop_bench.rollout import EpisodeRequest
 from sop_bench.studies.film import Film, FilmedRobot, contact_sheet, moving_sheet
 from sop_bench.studies.stats import Interval, wilson
 
@@ -31,6 +31,7 @@ from sop_bench.studies.stats import Interval, wilson
 # 40_000_000 have served): settings chosen on the scenes of a report flatter it.
 EVALUATION_SEED = 30_000_000
 STATIONS = (1, 2, 3, 4)
+_A_JOB = 20  # episodes; a progress bar moves by as many
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ def evaluate(
         if config.task not in robot.spec.tasks:
             raise unknown_name("task", config.task, robot.spec.tasks)
     policy_for(config.checkpoint)  # fail here, in this process, if the file cannot be used
-    futures = [engine.submit(evaluate_one, config, index) for index in range(config.episodes)]
+    indices = range(config.episodes)
+    some = [tuple(indices[start : start + _A_JOB]) for start in range(0, len(indices), _A_JOB)]
+    futures = [engine.submit(evaluate_some, config, those) for those in some]
     rows: list[dict[str, Any]] = []
     try:
         for future in futures:
-            rows.append(future.result())
+            rows.extend(future.result())
             on_progress(len(rows), sum(row["outcome"] == Outcome.SUCCESS for row in rows))
     finally:
         for future in futures:
@@ -145,39 +148,54 @@ def evaluate(
     return EvaluationReport(config, pd.DataFrame(rows))
 
 
-def evaluate_one(config: EvaluationConfig, index: int) -> dict[str, Any]:
-    """Row `index` of an evaluation."""
-    station_seed = config.station_seeds[index % len(config.station_seeds)]
-    robot = robot_for(config.robot, station_seed)
-    given, episode = _run(config, index, robot)
+def evaluate_some(config: EvaluationConfig, indices: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Rows `indices` of an evaluation.
+
+    Raises:
+        RobotFaultError: A robot failed.
+    """
+    placed = [_placed(config, index) for index in indices]
+    ended = run_at_stations(config.robot, policy_for(config.checkpoint), placed)
+    return [
+        _row(index, station_seed, request, _whole(finished))
+        for index, (station_seed, request), finished in zip(indices, placed, ended, strict=True)
+    ]
+
+
+def _row(index: int, station_seed: int, request: EpisodeRequest, episode: Episode) -> dict[str, Any]:
+    header = episode.header
     return {
-        "task": config.task,
+        "task": header.task,
         "index": index,
         "station_seed": station_seed,
-        "seed": episode.header.seed,
-        "instruction": episode.header.instruction,
-        "given_instruction": given or episode.header.instruction,
-        "outcome": str(episode.header.outcome),
-        "reason": episode.header.reason,
+        "seed": header.seed,
+        "instruction": header.instruction,
+        "given_instruction": request.told or header.instruction,
+        "outcome": str(header.outcome),
+        "reason": header.reason,
         "duration_s": episode.duration_s,
     }
 
 
-def _run(config: EvaluationConfig, index: int, robot: Robot) -> tuple[str, Episode]:
-    policy: Policy = policy_for(config.checkpoint)
-    given = ""
-    if config.shuffle_instructions:
-        given = _instruction_of(config, _partner(config, index), robot)
-        policy = Instructed(policy, given)
+def _whole(finished: Finished) -> Episode:
+    if isinstance(finished.result, RobotFaultError):
+        raise finished.result
+    return finished.result
+
+
+def _placed(config: EvaluationConfig, index: int) -> Placed:
+    """Episode `index`, and where it is run."""
+    told = _instruction_of(config, _partner(config, index)) if config.shuffle_instructions else ""
     request = EpisodeRequest(
         task=config.task,
         seed=config.first_seed + index,
         split=config.split,
         execute_steps=config.execute_steps,
+        told=told,
         run_id="evaluation",
         episode_id=f"evaluation-{index:06d}",
     )
-    return given, run_episode(robot, policy, request)
+    return Placed(config.station_seeds[index % len(config.station_seeds)], request)
 
 
 def _partner(config: EvaluationConfig, index: int) -> int:
@@ -187,18 +205,22 @@ def _partner(config: EvaluationConfig, index: int) -> int:
     return int(order[(place + 1) % config.episodes])
 
 
-def _instruction_of(config: EvaluationConfig, index: int, robot: Robot) -> str:
-    return robot.reset(config.task, config.first_seed + index, split=config.split).instruction
+def _instruction_of(config: EvaluationConfig, index: int) -> str:
+    station_seed, request = _placed(replace(config, shuffle_instructions=False), index)
+    robot = robot_for(config.robot, station_seed)
+    return robot.reset(request.task, request.seed, split=request.split).instruction
 
 
 def film_evaluation(config: EvaluationConfig, directory: Path, indices: Sequence[int]) -> list[Path]:
     """Film the given episodes of an evaluation into a contact sheet (PNG) and a moving one (GIF)."""
     films = []
     for index in indices:
-        station_seed = config.station_seeds[index % len(config.station_seeds)]
+        station_seed, request = _placed(replace(config, episodes=max(config.episodes, index + 1)), index)
         filmed = FilmedRobot(robot_for(config.robot, station_seed))
-        _, episode = _run(replace(config, episodes=max(config.episodes, index + 1)), index, filmed)
-        films.append(Film(episode.header, filmed.pictures))
+        # In a lane, as it was evaluated: the same bits.
+        lane = Lane(lambda filmed=filmed: filmed, iter([request]))
+        (finished,) = run_in_lockstep(policy_for(config.checkpoint), [lane])
+        films.append(Film(_whole(finished).header, filmed.pictures))
     return [
         contact_sheet(films, directory / "contact_sheet.png"),
         moving_sheet(films, directory / "contact_sheet.gif"),

@@ -16,6 +16,7 @@ from sop_bench.fleet.jobs import (
     EpisodeSummary,
     EvaluationJob,
     EvaluationSummary,
+    Scene,
     evaluate_job,
     run_episode_job,
 )
@@ -76,12 +77,24 @@ def test_a_fault_is_a_failure_without_steps_and_the_next_robot_is_new(job: Episo
 
 
 def test_an_evaluation_is_its_episodes_alone(world: ReachWorld):
-    job = EvaluationJob("reach", 0, world.checkpoint, None, TASKS[0], (5, 6, 7))
+    scenes = tuple(Scene(station_seed, seed) for seed in (5, 6, 7) for station_seed in (0, 3))
+    job = EvaluationJob("reach", world.checkpoint, None, TASKS[0], scenes)
     whole = evaluate_job(job)
-    parts = [evaluate_job(replace(job, seeds=(seed,))).episodes[0] for seed in job.seeds]
+    assert [e.header.seed for e in whole.episodes] == [scene.seed for scene in scenes]
+    parts = [evaluate_job(replace(job, scenes=(scene,))).episodes[0] for scene in scenes]
     assert [without_wall(e) for e in whole.episodes] == [without_wall(e) for e in parts]
     assert all(e.header.split == "test" and not e.header.takeovers for e in whole.episodes)
     assert EvaluationSummary.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+
+
+def test_a_fault_in_an_evaluation_fails_its_episode_alone(world: ReachWorld):
+    scenes = (Scene(0, 5), Scene(666, 5), Scene(0, 6), Scene(666, 6))
+    job = EvaluationJob("reach", world.checkpoint, None, TASKS[0], scenes)
+    robot = robot_for("reach", 666)
+    episodes = evaluate_job(job).episodes
+    assert [e.header.reason == "robot fault: the elbow fell off" for e in episodes] == [False, True] * 2
+    assert [e.steps == 0 for e in episodes] == [False, True] * 2
+    assert robot_for("reach", 666) is not robot
 
 
 def test_a_policy_file_written_again_is_read_again(world: ReachWorld, tmp_path: Path):

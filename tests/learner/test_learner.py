@@ -13,7 +13,7 @@ from fakes import TASKS, ReachWorld, demonstrate
 from safetensors.torch import load_file
 
 from sop_bench.errors import ConfigurationError, CorruptDataError
-from sop_bench.fleet.jobs import EvaluationJob, evaluate_job
+from sop_bench.fleet.jobs import EvaluationJob, Scene, evaluate_job
 from sop_bench.fleet.warm import policy_for
 from sop_bench.learner.learner import Learner
 from sop_bench.learner.optimiser import DivergedError, LearnerConfig
@@ -39,7 +39,8 @@ def test_training_lowers_the_loss_and_raises_success(world: ReachWorld, tmp_path
     made.publish(tmp_path / "update", 1)
 
     def success(update: Path | None) -> float:
-        job = EvaluationJob("reach", 0, world.checkpoint, update, TASKS[0], tuple(range(30)))
+        scenes = tuple(Scene(0, seed) for seed in range(30))
+        job = EvaluationJob("reach", world.checkpoint, update, TASKS[0], scenes)
         return float(np.mean([summary.header.success for summary in evaluate_job(job).episodes]))
 
     assert success(tmp_path / "update") > success(None)

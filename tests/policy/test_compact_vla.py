@@ -11,8 +11,8 @@ from small_policy import CAMERAS, INSTRUCTION, a_batch, a_pixel_batch, a_policy,
 
 from sop_bench.errors import ConfigurationError, ContractError
 from sop_bench.policy.base import PolicyVersion
+from sop_bench.policy.observed import check_fits
 from sop_bench.policy.optimisation import OptimiserConfig, WeightAverage, adamw, descend
-from sop_bench.policy.vla import check_fits
 
 RNG = np.random.default_rng(0)
 

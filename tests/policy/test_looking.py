@@ -14,6 +14,7 @@ from sop_bench.errors import ConfigurationError
 from sop_bench.policy.camera_encoder import aims_of
 from sop_bench.policy.scenes import Scenes
 from sop_bench.policy.vla import CompactVLA
+from sop_bench.robot import Observation
 
 PUT, FOLD_IT = 0, 1
 
@@ -44,6 +45,27 @@ def test_a_camera_that_points_at_nothing_of_a_task_is_not_looked_at():
     seen, changed = features(policy, scenes), features(policy, replace(scenes, images=other))
     np.testing.assert_array_equal(seen[4:], changed[4:])  # folding looks with the front camera alone
     assert (seen[:4] != changed[:4]).any(axis=1).all()
+
+
+class Unlit(dict[str, np.ndarray]):
+    """Images of which one must not be rendered."""
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        assert name != "wrist_right", "nobody looks with it"
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("task", [PUT, FOLD_IT])
+def test_a_picture_that_nobody_looks_at_is_not_rendered(task: int):
+    scenes, rng = scenes_of_one(task, 1), np.random.default_rng(0)
+    images = {name: images[0] for name, images in scenes.images.items()}
+    rest = scenes.state[0], np.zeros(CONFIG_OF_TWO.action_dim, np.float32), str(scenes.instructions[0])
+    lit = a_generalist().act(Observation(images, *rest), rng)
+    if task == FOLD_IT:
+        np.testing.assert_array_equal(a_generalist().act(Observation(Unlit(images), *rest), rng), lit)
+    else:
+        with pytest.raises(AssertionError, match="nobody looks"):
+            a_generalist().act(Observation(Unlit(images), *rest), rng)
 
 
 def test_a_task_that_points_at_nothing_looks_with_every_camera():
