@@ -92,7 +92,8 @@ def test_measuring_writes_a_record_with_its_manifest_and_a_picture_and_the_card_
     code, shown = run("tasks", "reach/far", "--adapter", "reach")
     assert "5 reached" in words(shown)
     assert "taken over from a bad policy random " in words(shown)
-    assert re.search(r"expert [\d.]+, expert with pictures [\d.]+, policy - \(one core of ", words(shown))
+    loops = r"expert [\d.]+; expert with pictures [\d.]+; policy -; policy, eight together - \(one core of "
+    assert re.search(loops, words(shown))
     assert "5 unseen instances at 9 stations" in shown
     assert "results/tasks/reach-far.png" in shown
 
@@ -102,7 +103,9 @@ def test_a_checkpoint_is_timed_and_named_in_the_record(run, world: ReachWorld, t
     options = ("--adapter", "reach", "--measure", "1", "--workers", "0", "--checkpoint", checkpoint)
     code, shown = run("tasks", "reach/near", *options)
     assert code == 0
-    assert re.search(r"with the policy: physics \d+ %, rendering \d+ %, policy \d+ %, other \d+ %", shown)
+    parts = r"physics \d+ %, rendering \d+ %, policy \d+ %, other \d+ %"
+    assert re.search(f"policy: {parts}", shown)
+    assert re.search(f"policy, eight together: {parts}", shown)
     record = json.loads((tmp_path / "results/tasks/reach-near.json").read_text())
     assert record["speed"]["policy"]["episodes"] == 5
     assert record["manifest"]["files"]["policy"]["path"] == checkpoint

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sop_bench.policy.base import act_together
 from sop_bench.policy.wrappers import WrappedPolicy
 from sop_bench.robot import Observation, Split, Step
 from sop_bench.studies.watched import WatchedRobot
@@ -95,3 +96,9 @@ class TimedPolicy(WrappedPolicy):
     def act(self, observation: Observation, rng: np.random.Generator) -> NDArray[np.float32]:
         with self.stopwatch.part(POLICY):
             return super().act(observation, rng)
+
+    def act_together(
+        self, observations: Sequence[Observation], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[NDArray[np.float32]]:
+        with self.stopwatch.part(POLICY):
+            return act_together(self.policy, observations, rngs)

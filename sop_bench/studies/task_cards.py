@@ -15,7 +15,7 @@ from sop_bench.robot import HasTaskCards, Robot, RobotSpec, TaskCard
 from sop_bench.studies.stats import Interval
 from sop_bench.studies.takeovers import TakeoverRate
 from sop_bench.studies.task_rates import ActorRate, TaskRates, load_rates, picture_file, task_version
-from sop_bench.studies.task_speed import LOOPS, PICTURES, POLICY_LOOP, TaskSpeed
+from sop_bench.studies.task_speed import LOOPS, PICTURES, POLICY_LOOP, TOGETHER, TaskSpeed
 
 _NOT_MEASURED = "not measured"
 _NOT_DESCRIBED = "not described yet"
@@ -69,7 +69,7 @@ def as_table(facts: list[TaskFacts]) -> Table:
     table.add_column("what it is")
     for who in ("expert", "takeover", "random"):
         table.add_column(f"{who}\n[95 %]")
-    table.add_column("x real time\npictures /\npolicy")
+    table.add_column("x real time\npictures /\npolicy /\ntogether")
     for fact in facts:
         task = Text(fact.name).append(f"\n{fact.spec.time_limit_s[fact.name]:g} s", style="dim")
         table.add_row(task, Text(fact.card.summary), *_cells(fact))
@@ -85,7 +85,7 @@ def _cells(fact: TaskFacts) -> list[Text]:
     if rates.takeover is not None:
         takeover = _short(rates.takeover.total.rate)
     if rates.speed is not None:
-        speed = Text(" / ".join(_factor(rates.speed, loop) for loop in (PICTURES, POLICY_LOOP)))
+        speed = Text(" / ".join(_factor(rates.speed, loop) for loop in (PICTURES, POLICY_LOOP, TOGETHER)))
     return [_short(rates.expert.rate), takeover, _short(rates.random.rate), speed]
 
 
@@ -160,13 +160,13 @@ def _taken_over(takeover: TakeoverRate | None) -> Text:
 def _speed(speed: TaskSpeed | None, cpu: str) -> Text:
     if speed is None:
         return Text(_NOT_MEASURED, style="dim")
-    text = Text(", ".join(f"{loop} {_factor(speed, loop)}" for loop in LOOPS))
+    text = Text("; ".join(f"{loop} {_factor(speed, loop)}" for loop in LOOPS))
     text.append(f" (one core{f' of {cpu}' if cpu else ''})")
-    if POLICY_LOOP in speed.loops:
-        shares = speed.loops[POLICY_LOOP].shares.items()
-        text.append(
-            "\nwith the policy: " + ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares), "dim"
-        )
+    for loop in (POLICY_LOOP, TOGETHER):
+        if loop in speed.loops:
+            shares = speed.loops[loop].shares.items()
+            parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares)
+            text.append(f"\n{loop}: {parts}", "dim")
     return text
 
 

@@ -24,7 +24,7 @@ from sop_bench.studies.film import Film, FilmedRobot, contact_sheet
 from sop_bench.studies.manifest import describe_run, finished, read_json, write_json
 from sop_bench.studies.stats import Interval, wilson
 from sop_bench.studies.takeovers import FAULT, TakeoverRate, attempt_takeover, summary
-from sop_bench.studies.task_speed import EPISODES, TaskSpeed, measure_speed, policy_to_time
+from sop_bench.studies.task_speed import EPISODES_TOGETHER, TaskSpeed, measure_speed, policy_to_time
 
 T = TypeVar("T")
 RECORDS = Path("results/tasks")
@@ -152,7 +152,7 @@ def timed(
     config: RatesConfig, checkpoint: Path | None, engine: Engine, on_progress: Callable[[int, int], None]
 ) -> TaskSpeed:
     """How fast the first instances run, with the policy of `checkpoint` in the loop if there is one."""
-    requests = [_request(config, index) for index in range(EPISODES)]
+    requests = [_request(config, index) for index in range(EPISODES_TOGETHER)]
     return measure_speed(config.robot, _ONE_STATION, requests, checkpoint, engine, on_progress)
 
 

@@ -1,8 +1,8 @@
-"""How fast a task runs on one core: simulated seconds for each second of the processor, in three loops.
+"""How fast a task runs on one core: simulated seconds for each second of the processor, in four loops.
 
-The expert without pictures, the expert with every camera rendered as often as a policy would look, and a
-policy in the loop. CPU time of one process, so that neighbours disturb little; it still depends on the
-machine.
+The expert without pictures, the expert with every camera rendered as often as a policy would look, a policy
+in the loop of one robot, and a policy that several robots ask together, as evaluations do. CPU time of one
+process, so that neighbours disturb little; it still depends on the machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 
 from sop_bench.errors import RobotFaultError
 from sop_bench.fleet.engine import Engine
+from sop_bench.fleet.lanes import LANES
 from sop_bench.fleet.warm import policy_for, retire_robot, robot_for
+from sop_bench.lockstep import Lane, run_in_lockstep
 from sop_bench.policy.base import Policy, RandomPolicy, execution_horizon
 from sop_bench.robot import Observation, Robot, RobotSpec
 from sop_bench.rollout import EpisodeRequest, run_episode
@@ -28,9 +31,10 @@ from sop_bench.studies.stopwatch import Stopwatch, TimedPolicy, TimedRobot
 
 SHIPPED_GENERALIST = Path(__file__).resolve().parents[1] / "checkpoints" / "generalist.safetensors"
 
-BARE, PICTURES, POLICY_LOOP = "expert", "expert with pictures", "policy"
-LOOPS = (BARE, PICTURES, POLICY_LOOP)
+BARE, PICTURES, POLICY_LOOP, TOGETHER = "expert", "expert with pictures", "policy", "policy, eight together"
+LOOPS = (BARE, PICTURES, POLICY_LOOP, TOGETHER)
 EPISODES = 5
+EPISODES_TOGETHER = 3 * LANES
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class LoopSpeed:
     """How fast one loop runs.
 
     Attributes:
-        real_time_factor: Simulated seconds for each second of CPU time; median over whole episodes.
+        real_time_factor: Simulated seconds for each second of CPU time; median over whole episodes, and of
+            robots together the quotient of the sums.
         episodes: How many.
         shares: Of the CPU time, by part: ``physics`` is `Robot.step` and ``policy`` is `Policy.act`, both
             without ``rendering``; ``other`` holds resets.
@@ -100,16 +105,21 @@ def measure_speed(
     engine: Engine,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TaskSpeed:
-    """Run every loop on `requests`, that of the policy only if there is a checkpoint.
+    """Run every loop on `requests`, those of the policy only if there is a checkpoint.
 
     Args:
+        requests: All of them for robots together, else the first `EPISODES`.
         on_progress: Told how many loops are done and wanted.
     """
     wanted = LOOPS if checkpoint is not None else (BARE, PICTURES)
     found: dict[str, LoopSpeed] = {}
     for done, loop in enumerate(wanted, start=1):
         # One at a time: cores share their memory, and a busy one slows down the others.
-        speed = engine.submit(measure_loop, loop, robot_name, station_seed, requests, checkpoint).result()
+        if loop == TOGETHER:
+            speed = engine.submit(measure_together, robot_name, station_seed, requests, checkpoint).result()
+        else:
+            some = requests[:EPISODES]
+            speed = engine.submit(measure_loop, loop, robot_name, station_seed, some, checkpoint).result()
         if speed is not None:
             found[loop] = speed
         on_progress(done, len(wanted))
@@ -138,11 +148,39 @@ def measure_loop(
         if place > 0:
             factors.append(episode.duration_s / stopwatch.total_s())
             spent_s = {part: spent_s.get(part, 0.0) + more_s for part, more_s in stopwatch.spent_s.items()}
-    if not factors:
+    return _speed(statistics.median(factors), len(factors), spent_s) if factors else None
+
+
+def measure_together(
+    robot_name: str, station_seed: int, requests: Sequence[EpisodeRequest], checkpoint: Path
+) -> LoopSpeed | None:
+    """Run `requests` in lanes at one station; ``None`` if every episode ended in a fault.
+
+    Some are run once more before, unmeasured: they make models, contexts and caches.
+    """
+    simulated_s: list[float] = []
+    stopwatch = Stopwatch()
+    for some in (requests[:LANES], requests):
+        stopwatch, simulated_s, waiting = Stopwatch(), [], iter(some)
+
+        def robot(copy: int, stopwatch: Stopwatch = stopwatch) -> Robot:
+            return TimedRobot(robot_for(robot_name, station_seed, copy), stopwatch)
+
+        lanes = [Lane(partial(robot, copy), waiting) for copy in range(LANES)]
+        for finished in run_in_lockstep(TimedPolicy(policy_for(checkpoint), stopwatch), lanes):
+            if isinstance(finished.result, RobotFaultError):
+                retire_robot(robot_name, station_seed, finished.lane)
+            else:
+                simulated_s.append(finished.result.duration_s)
+    if not simulated_s:
         return None
+    return _speed(sum(simulated_s) / stopwatch.total_s(), len(simulated_s), stopwatch.spent_s)
+
+
+def _speed(factor: float, episodes: int, spent_s: Mapping[str, float]) -> LoopSpeed:
     total_s = sum(spent_s.values())
     shares = {part: round(part_s / total_s, 3) for part, part_s in spent_s.items()}
-    return LoopSpeed(round(statistics.median(factors), 2), len(factors), shares)
+    return LoopSpeed(round(factor, 2), episodes, shares)
 
 
 def _policy(loop: str, robot: Robot, checkpoint: Path | None) -> Policy:

@@ -76,13 +76,13 @@ def test_timing_changes_nothing_of_an_episode():
     assert (found.frames.executed_rad == expected.frames.executed_rad).all()
 
 
-def test_three_loops_are_timed_with_a_checkpoint_and_two_without(world: ReachWorld):
+def test_four_loops_are_timed_with_a_checkpoint_and_two_without(world: ReachWorld):
     told: list[tuple[int, int]] = []
     with_policy = measure_speed(
         "reach", 0, REQUESTS, world.checkpoint, InlineEngine(), lambda done, total: told.append((done, total))
     )
     assert tuple(with_policy.loops) == LOOPS
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert tuple(measure_speed("reach", 0, REQUESTS, None, InlineEngine()).loops) == (BARE, PICTURES)
     for speed in with_policy.loops.values():
         assert speed.episodes == 3
@@ -99,7 +99,7 @@ def test_only_the_bare_loop_looks_at_nothing(world: ReachWorld):
 
 
 def test_a_loop_whose_every_episode_faults_is_missing(world: ReachWorld):
-    assert measure_speed("reach", 666, REQUESTS, None, InlineEngine()) == TaskSpeed({})
+    assert measure_speed("reach", 666, REQUESTS, world.checkpoint, InlineEngine()) == TaskSpeed({})
 
 
 def test_a_speed_comes_back_from_its_record(world: ReachWorld):
