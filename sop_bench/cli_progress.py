@@ -19,7 +19,9 @@ from rich.progress import (
 
 from sop_bench.studies.demos import DemonstrationProgress
 from sop_bench.studies.live import clock
+from sop_bench.studies.phases import PhaseProgress
 
+_RECENT_STEPS = 100  # that a loss is averaged over
 _LINE_EVERY_S = 30.0  # in logs, where a bar would be seen only when it is full
 
 
@@ -92,15 +94,21 @@ def hours(console: Console) -> Iterator[Callable[[float], Callable[[Demonstratio
 
 
 @contextmanager
-def phases(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each phase, made when it starts."""
+def phases(console: Console) -> Iterator[PhaseProgress]:
+    """A bar for each phase, made when it starts; of training, with the loss of the last steps."""
     with _bar(console) as progress:
         tasks: dict[str, TaskID] = {}
+        recent: dict[str, float] = {}
 
-        def update(phase: str, done: int, total: int) -> None:
+        def update(phase: str, done: int, total: int, loss: float | None = None, /) -> None:
             if phase not in tasks:
                 tasks[phase] = progress.add_task(phase, total=total, note="")
-            progress.update(tasks[phase], completed=done, total=total, note=f"{done}/{total}")
+            note = f"{done}/{total}"
+            if loss is not None:
+                before = recent.get(phase, loss)
+                recent[phase] = before + (loss - before) / min(done, _RECENT_STEPS)
+                note += f", loss {recent[phase]:.3g}"
+            progress.update(tasks[phase], completed=done, total=total, note=note)
 
         yield update
 

@@ -29,6 +29,23 @@ def test_a_log_says_how_far_a_phase_is_while_it_runs(monkeypatch: pytest.MonkeyP
     assert "encoder: 2000/2000 [100%, 0:0" in text.getvalue()
 
 
+def test_training_also_tells_its_recent_loss():
+    console, text = log()
+    with cli_progress.phases(console) as update:
+        for step, loss in enumerate([8.0, 4.0, 3.0, 1.0], start=1):
+            update("encoder", step, 4, loss)
+    assert "encoder: 4/4, loss 4 [100%" in text.getvalue()
+
+
+def test_a_loss_that_falls_is_followed():
+    console, text = log()
+    with cli_progress.phases(console) as update:
+        for step in range(1000):
+            update("encoder", step + 1, 1000, 5.0 if step < 500 else 0.25)
+    shown = float(text.getvalue().split("loss ")[1].split()[0])
+    assert 0.25 < shown < 0.35
+
+
 def test_a_log_repeats_no_line_of_what_stands_still(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cli_progress, "_LINE_EVERY_S", 0.01)
     console, text = log()

@@ -76,14 +76,14 @@ def behaviour_cloning(
     files: Sequence[Path],
     config: CloningConfig,
     generator: torch.Generator,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Cloned:
     """Fit the normaliser and train the action head on demonstrations; the encoder stays as it is.
 
     Args:
         files: Episodes, as `sop_bench.studies.demos` keeps them.
         generator: Source of batches and noise.
-        on_progress: Told the steps done and to do.
+        on_progress: Told the steps done and the loss.
 
     Raises:
         ConfigurationError: A demonstration lacks its images, or the policy takes it for another task.
@@ -116,7 +116,7 @@ def behaviour_cloning(
             if step >= config.steps - last:
                 total.index_add_(0, demonstrated.task[rows], losses.detach().float())
                 count.index_add_(0, demonstrated.task[rows], torch.ones(len(rows)))
-            on_progress(step + 1, config.steps)
+            on_progress(step + 1, means[-1])
     policy.head.load_state_dict(average.weights(), strict=False)
     return Cloned(float(np.mean(means[-last:])), dict(zip(names, (total / count).tolist(), strict=True)))
 

@@ -21,9 +21,9 @@ from sop_bench.policy.scenes import SceneKind, Scenes, request_facts
 from sop_bench.policy.tokenizer import Tokenizer, split_words
 from sop_bench.policy.vla import CompactVLA
 from sop_bench.robot import RobotSpec, make_robot
+from sop_bench.studies.phases import PhaseProgress, say_nothing
 from sop_bench.studies.recipe import PretrainConfig, RefinementConfig
 from sop_bench.studies.scene_store import (
-    PhaseProgress,
     SceneStore,
     Seen,
     further_stills,
@@ -39,7 +39,7 @@ def pretrain_encoder(
     config: PretrainConfig,
     workspace: Path,
     engine: Engine,
-    on_progress: PhaseProgress = lambda phase, done, total: None,
+    on_progress: PhaseProgress = say_nothing,
 ) -> Path:
     """The file of a policy whose encoder is trained and whose head is not, with the facts of it.
 
@@ -91,7 +91,7 @@ def _train_first(
         scenes,
         config.perception,
         generator,
-        lambda step, loss: on_progress("encoder", step, config.perception.steps),
+        lambda step, loss: on_progress("encoder", step, config.perception.steps, loss),
     )
     probes = _probes(config, policy, store)
     save_checkpoint(policy, path, facts={**recipe, "held_out_localisation": probes})
@@ -121,7 +121,7 @@ def _refined(
         scenes,
         refinement.perception,
         torch.Generator().manual_seed(config.seed + 1),  # not the batches of the first phase again
-        lambda step, loss: on_progress("encoder", step, refinement.perception.steps),
+        lambda step, loss: on_progress("encoder again", step, refinement.perception.steps, loss),
         keep_statistics=True,
     )
     probes = _probes(config, before.policy, store)

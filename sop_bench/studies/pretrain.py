@@ -17,8 +17,8 @@ from sop_bench.studies.cloning import CloningConfig, behaviour_cloning
 from sop_bench.studies.demos import DemonstrationProgress, collect_demonstrations, demonstration_files
 from sop_bench.studies.encoder import pretrain_encoder
 from sop_bench.studies.mixture import MixtureConfig, collect_mixture
+from sop_bench.studies.phases import PhaseProgress, say_nothing
 from sop_bench.studies.recipe import PretrainConfig
-from sop_bench.studies.scene_store import PhaseProgress
 
 __all__ = ["CloningConfig", "PretrainConfig", "pretrain"]
 
@@ -28,7 +28,7 @@ def pretrain(
     workspace: Path,
     checkpoint: Path,
     engine: Engine,
-    on_progress: PhaseProgress = lambda phase, done, total: None,
+    on_progress: PhaseProgress = say_nothing,
     *,
     encoder: Path | None = None,
 ) -> PolicyVersion:
@@ -39,8 +39,8 @@ def pretrain(
     All training is on one thread, so the bits of the weights depend on the processor and on nothing else.
 
     Args:
-        on_progress: Told the phase (scenes, encoder, demonstrations, cloning), what is done, and what is
-            to be done.
+        on_progress: Told the phase (scenes, encoder, demonstrations, cloning), what is done, what is to be
+            done, and where something is trained the loss of the step.
         encoder: A checkpoint whose encoder is taken over instead of training one, so that only the
             demonstrations and the cloning are new: minutes become seconds.
 
@@ -57,7 +57,7 @@ def pretrain(
         files,
         config.cloning,
         generator,
-        lambda done, total: on_progress("cloning", done, total),
+        lambda step, loss: on_progress("cloning", step, config.cloning.steps, loss),
     )
     facts["demonstrations"] = {**asdict(config.demonstrations), "kept": kept}
     facts["cloning"] = {**asdict(config.cloning), "final_loss": cloned.loss}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +10,8 @@ from sop_bench.fleet.engine import Engine
 from sop_bench.policy.scene_files import cached_scenes, load_scenes
 from sop_bench.policy.scenes import SceneKind, SceneRequest, Scenes
 from sop_bench.robot import Split
+from sop_bench.studies.phases import PhaseProgress, say_nothing
 from sop_bench.studies.recipe import PretrainConfig, RefinementConfig
-
-PhaseProgress = Callable[[str, int, int], None]  # what is going on, done, to do
 
 
 @dataclass
@@ -76,7 +75,7 @@ class SceneStore:
         self,
         requests: Sequence[SceneRequest],
         seen: Mapping[str, Seen] | None = None,
-        on_progress: PhaseProgress = lambda phase, done, total: None,
+        on_progress: PhaseProgress = say_nothing,
     ) -> Scenes:
         """All scenes of `requests`, in order; what each task shows is entered into `seen`."""
         futures = [
