@@ -66,16 +66,12 @@ def run_in_lockstep(policy: Policy, lanes: Sequence[Lane]) -> Iterator[Finished]
         ConfigurationError, ContractError: As `run_episode`.
         RobotFaultError: A robot failed while the policy read its images; nothing tells which.
     """
-    runs: list[_Run | None] = [None] * len(lanes)
+    runs = [_next_run(policy, lane) for lane in lanes]
     while True:
         for number, lane in enumerate(lanes):
-            while (run := runs[number]) is None or run.result is not None:
-                if run is not None and run.result is not None:
-                    yield Finished(number, run.request, run.result, run.wall_s)
-                request = next(lane.waiting, None)
-                runs[number] = run = request and _Run(lane.robot(), policy, request)
-                if run is None:
-                    break
+            while (run := runs[number]) is not None and run.result is not None:
+                yield Finished(number, run.request, run.result, run.wall_s)
+                runs[number] = _next_run(policy, lane)
         asking = [run for run in runs if run is not None]
         if not asking:
             return
@@ -85,6 +81,11 @@ def run_in_lockstep(policy: Policy, lanes: Sequence[Lane]) -> Iterator[Finished]
         share_s = (time.perf_counter() - began_s) / len(asking)
         for run, chunk_rad in zip(asking, chunks_rad, strict=True):
             run.answer(chunk_rad, share_s)
+
+
+def _next_run(policy: Policy, lane: Lane) -> _Run | None:
+    request = next(lane.waiting, None)
+    return None if request is None else _Run(lane.robot(), policy, request)
 
 
 class _Run:
