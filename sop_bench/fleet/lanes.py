@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -33,6 +34,8 @@ def run_at_stations(robot: str, policy: Policy, episodes: Sequence[Placed]) -> l
     Raises:
         ConfigurationError, ContractError: As `run_episode`.
     """
+    # Copies, which are told apart even if one request is to run at several stations.
+    episodes = [Placed(placed.station_seed, replace(placed.request)) for placed in episodes]
     stations = list(dict.fromkeys(placed.station_seed for placed in episodes))
     ended: dict[int, Finished] = {}
     for start in range(0, len(stations), LANES):

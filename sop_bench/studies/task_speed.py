@@ -156,8 +156,10 @@ def measure_together(
 ) -> LoopSpeed | None:
     """Run `requests` in lanes at one station; ``None`` if every episode ended in a fault.
 
-    Some are run once more before, unmeasured: they make models, contexts and caches.
+    A real station there is but once: one lane. Some are run once more before, unmeasured: they make models,
+    contexts and caches.
     """
+    copies = 1 if robot_for(robot_name, station_seed).spec.real else LANES
     simulated_s: list[float] = []
     stopwatch = Stopwatch()
     for some in (requests[:LANES], requests):
@@ -166,7 +168,7 @@ def measure_together(
         def robot(copy: int, stopwatch: Stopwatch = stopwatch) -> Robot:
             return TimedRobot(robot_for(robot_name, station_seed, copy), stopwatch)
 
-        lanes = [Lane(partial(robot, copy), waiting) for copy in range(LANES)]
+        lanes = [Lane(partial(robot, copy), waiting) for copy in range(copies)]
         for finished in run_in_lockstep(TimedPolicy(policy_for(checkpoint), stopwatch), lanes):
             if isinstance(finished.result, RobotFaultError):
                 retire_robot(robot_name, station_seed, finished.lane)
