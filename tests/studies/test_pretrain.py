@@ -46,7 +46,7 @@ def test_the_same_configuration_gives_the_same_policy(engine, tmp_path: Path):
             tmp_path / name,
             tmp_path / f"{name}.safetensors",
             engine,
-            lambda phase, done, total: phases.append(phase),
+            lambda phase, *of: phases.append(phase),
         )
         for name in ("first", "second")
     ]
