@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 bench: $(STAMP)  ## the study: success against wall-clock for fleets of 1, 2 and 4
 	$(BIN)/sop-bench scale --robots 1,2,4
 
-test: lint types  ## everything that CI checks
+test: lint types  ## what CI checks, without its slow tests
 	$(BIN)/pytest
 
 lint: $(STAMP)

@@ -53,7 +53,7 @@ def test_the_same_configuration_gives_the_same_policy(engine, tmp_path: Path):
     assert versions[0] == versions[1]
     assert list(dict.fromkeys(phases)) == ["scenes", "encoder", "demonstrations", "cloning"]
     facts = load_checkpoint(tmp_path / "first.safetensors").facts
-    assert facts["task"] == SMALL.task
+    assert facts["task"] == SMALL.tasks[0]
     assert facts["demonstrations"]["kept"] >= 1
 
 
